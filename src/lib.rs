@@ -1,0 +1,9 @@
+//! A package registry that is only files.
+
+#![forbid(unsafe_code)]
+
+mod cpu;
+mod error;
+pub mod package;
+
+pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,93 @@
+//! Points in time as the registry writes them: whole seconds, UTC.
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
+
+/// A point in time, in whole seconds since 1970, UTC. Its one spelling is `2026-11-23T15:20:57Z`, 20 bytes, as in cargo's
+/// `pubtime`. Years 1970 to 9999.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+/// The text is not a time of the form `2026-11-23T15:20:57Z`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a time: {0:?} (expected the form 2026-11-23T15:20:57Z)")]
+pub struct TimestampError(String);
+
+const LAST: i64 = 253_402_300_799; // 9999-12-31T23:59:59Z
+
+impl Timestamp {
+    /// Seconds since 1970; clamped to the years 1970 to 9999.
+    pub fn from_unix(seconds: i64) -> Self {
+        Self(seconds.clamp(0, LAST))
+    }
+
+    /// The machine's clock.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+    pub fn now() -> Self {
+        Self::from_unix(Utc::now().timestamp())
+    }
+
+    /// `SOURCE_DATE_EPOCH` where it is set to a number of seconds, else the clock: what a build stamps.
+    pub fn for_build() -> Result<Self, TimestampError> {
+        match std::env::var("SOURCE_DATE_EPOCH") {
+            Ok(v) => v.parse().map(Self::from_unix).map_err(|_| TimestampError(v)),
+            Err(_) => Ok(Self::now()),
+        }
+    }
+
+    /// Seconds since 1970.
+    pub fn unix(self) -> i64 {
+        self.0
+    }
+
+    /// This time and `d` more.
+    pub fn plus(self, d: Duration) -> Self {
+        Self::from_unix(self.0.saturating_add_unsigned(d.as_secs()))
+    }
+
+    /// How long `self` is after `earlier`; zero when it is not.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_secs(u64::try_from(self.0 - earlier.0).unwrap_or(0))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let t = DateTime::<Utc>::from_timestamp(self.0, 0).ok_or(fmt::Error)?;
+        write!(f, "{}", t.format("%Y-%m-%dT%H:%M:%SZ"))
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+    fn from_str(s: &str) -> Result<Self, TimestampError> {
+        let bad = || TimestampError(s.chars().take(40).collect());
+        if s.len() != 20 {
+            return Err(bad());
+        }
+        let t = NaiveDateTime::parse_from_str(s, "%Y-%m-%dT%H:%M:%SZ").map_err(|_| bad())?;
+        let t = Self(t.and_utc().timestamp());
+        // One spelling: a leap second or an odd sign would not come back as it was written.
+        if (0..=LAST).contains(&t.0) && t.to_string() == s { Ok(t) } else { Err(bad()) }
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let s = Cow::<str>::deserialize(d)?;
+        s.parse().map_err(serde::de::Error::custom)
+    }
+}
