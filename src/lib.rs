@@ -4,6 +4,8 @@
 
 mod cpu;
 mod error;
+pub mod format;
+mod index;
 pub mod package;
 
 pub use error::{Error, ErrorKind, Result};
