@@ -54,8 +54,7 @@ impl Checkpoint {
     /// the text, origin, the digest of the slot inside, that slot's own signature by the same key, and its generation.
     /// Further signatures by unknown keys (witnesses) are ignored. It says nothing about freshness: see
     /// [`decide`](super::decide).
-    pub fn open(bytes: impl Into<Bytes>, keys: &[VerifierKey]) -> Result<Self, TrustError> {
-        let bytes = bytes.into();
+    pub fn open(bytes: Bytes, keys: &[VerifierKey]) -> Result<Self, TrustError> {
         let pinned = pinned_origin(keys)?;
         let Verified { text: signed, signers, .. } = Note::open(&bytes, keys)?;
         check_domain(signed, "ggen-market/checkpoint/v", CHECKPOINT)?;

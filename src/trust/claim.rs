@@ -149,8 +149,7 @@ impl Claim {
 impl Slot {
     /// Checks bytes that were read from `log/<generation>`: one signature, by one of `keys` (all of one origin), over a
     /// claim of that origin and that generation.
-    pub fn open(bytes: impl Into<Bytes>, keys: &[VerifierKey], generation: u64) -> Result<Self, TrustError> {
-        let bytes = bytes.into();
+    pub fn open(bytes: Bytes, keys: &[VerifierKey], generation: u64) -> Result<Self, TrustError> {
         let pinned = pinned_origin(keys)?;
         let Verified { text, signers, lines } = Note::open(&bytes, keys)?;
         let [signer] = signers.as_slice() else { return Err(many_signatures()) };

@@ -26,7 +26,7 @@
 //!
 //! // The reader knows the public half only.
 //! let pinned = key.verifier().clone();
-//! let seen = Checkpoint::open(published.bytes(), &[pinned])?;
+//! let seen = Checkpoint::open(published.bytes().clone(), &[pinned])?;
 //! let decision = decide(None, &seen, time);
 //! assert_eq!(decision.verdict, Verdict::First);
 //! decision.require_fresh()?;
