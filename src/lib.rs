@@ -7,5 +7,6 @@ mod error;
 pub mod format;
 mod index;
 pub mod package;
+pub mod trust;
 
 pub use error::{Error, ErrorKind, Result};
