@@ -7,6 +7,8 @@ mod error;
 pub mod format;
 mod index;
 pub mod package;
+mod store;
 pub mod trust;
 
 pub use error::{Error, ErrorKind, Result};
+pub use store::Store;

@@ -5,9 +5,6 @@ use crate::package::Sha256;
 /// The one mutable object of the verified registry.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 
-/// The largest generation: its key has ten digits.
-pub(crate) const MAX_GENERATION: u64 = 9_999_999_999;
-
 /// Where an immutable object lives.
 pub(crate) fn blob(sha256: &Sha256) -> String {
     format!("blobs/sha256/{sha256}")
@@ -49,7 +46,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_built_parses_back(generation in 0..=MAX_GENERATION, bytes: [u8; 32]) {
+        fn what_is_built_parses_back(generation in 0..=9_999_999_999u64, bytes: [u8; 32]) {
             prop_assert_eq!(parse(&slot(generation)), Some(Key::Slot(generation)));
             prop_assert_eq!(parse(&blob(&Sha256(bytes))), Some(Key::Blob(Sha256(bytes))));
         }

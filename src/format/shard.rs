@@ -4,7 +4,7 @@ use super::{FormatError, Header, Object, Prefix};
 use crate::package::{PackageName, RECORD_VERSION, Record, RecordError, Sha256, Version};
 use bytes::Bytes;
 use serde::Deserialize;
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 /// One record line as it is stored, without its line end. Lines that this program does not have to change are carried
 /// over byte for byte: what a later version of the format put into them survives.
@@ -56,7 +56,7 @@ impl PackageLines {
 #[derive(Debug)]
 pub(crate) struct Shard {
     /// In the order of their keys.
-    pub(crate) packages: Vec<PackageLines>,
+    pub(crate) packages: Vec<Arc<PackageLines>>,
     /// Lines that could not be read, with the reason: never silently dropped.
     pub(crate) skipped: Vec<String>,
 }
@@ -82,6 +82,7 @@ impl Shard {
         let text = std::str::from_utf8(&raw).map_err(|e| FormatError::malformed(WHAT, e))?;
         let body = Header::read(text, WHAT, Some(prefix))?;
         let mut out = Self { packages: Vec::new(), skipped: Vec::new() };
+        let mut current: Option<PackageLines> = None;
         let mut label = String::new();
         for (number, line) in body.lines().enumerate() {
             let head = match read_head(line) {
@@ -95,43 +96,50 @@ impl Shard {
             label.push_str(&head.kind);
             label.push('/');
             label.push_str(&head.name);
-            out.add(&label, Line { version: head.version, text: raw.slice_ref(line.as_bytes()) }, prefix)?;
+            let line = Line { version: head.version, text: raw.slice_ref(line.as_bytes()) };
+            out.add(&mut current, &label, line, prefix)?;
         }
+        out.packages.extend(current.map(Arc::new));
         Ok(out)
     }
 
-    /// Takes the next line, which must stand in order: by key, then by version, none twice.
-    fn add(&mut self, label: &str, line: Line, prefix: Prefix) -> Result<(), FormatError> {
+    /// Takes the next line, which must stand in order: by key, then by version, none twice. `current` is the package whose
+    /// lines are being read.
+    fn add(
+        &mut self,
+        current: &mut Option<PackageLines>,
+        label: &str,
+        line: Line,
+        prefix: Prefix,
+    ) -> Result<(), FormatError> {
         let wrong = |what: &str| Err(FormatError::malformed("shard", format!("{label} {}: {what}", line.version)));
-        if let Some(last) = self.packages.last_mut() {
-            if *last.label == *label {
-                if last.lines.last().is_some_and(|l| l.version >= line.version) {
-                    return wrong("out of order or twice");
-                }
-                last.lines.push(line);
-                return Ok(());
+        if let Some(package) = current.as_mut().filter(|p| *p.label == *label) {
+            if package.lines.last().is_some_and(|l| l.version >= line.version) {
+                return wrong("out of order or twice");
             }
+            package.lines.push(line);
+            return Ok(());
         }
-        let mut package = PackageLines::new(label.into());
-        if !prefix.covers(&package.key) {
+        let mut next = PackageLines::new(label.into());
+        if !prefix.covers(&next.key) {
             return wrong("belongs into another shard");
         }
-        if self.packages.last().is_some_and(|p| p.key >= package.key) {
+        if current.as_ref().is_some_and(|p| p.key >= next.key) {
             return wrong("out of order or twice");
         }
-        package.lines.push(line);
-        self.packages.push(package);
+        next.lines.push(line);
+        self.packages.extend(current.replace(next).map(Arc::new));
         Ok(())
     }
 
     /// The package of that key; that it is not here proves that the registry does not have it.
-    pub(crate) fn find(&self, key: &Sha256) -> Option<&PackageLines> {
+    pub(crate) fn find(&self, key: &Sha256) -> Option<&Arc<PackageLines>> {
         self.packages.binary_search_by_key(key, |p| p.key).ok().map(|i| &self.packages[i])
     }
 
     /// Writes the shard of these packages, which are in the order of their keys.
-    pub(crate) fn seal(prefix: Prefix, packages: &[PackageLines]) -> Object {
-        let body: u64 = packages.iter().map(PackageLines::bytes).sum();
+    pub(crate) fn seal(prefix: Prefix, packages: &[Arc<PackageLines>]) -> Object {
+        let body: u64 = packages.iter().map(|p| p.bytes()).sum();
         let mut raw = Vec::with_capacity(usize::try_from(body).unwrap_or(0) + 128);
         Header::write(&mut raw, "shard", Some(prefix));
         for line in packages.iter().flat_map(|p| &p.lines) {

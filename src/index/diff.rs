@@ -2,14 +2,15 @@
 
 use super::{Missing, Nodes, both, halves, packages, page};
 use crate::format::{Entry, NodeType, PackageLines, Page, Prefix};
+use std::sync::Arc;
 
 /// A package that is not the same in two trees.
 #[derive(Debug)]
 pub(crate) struct Difference {
     /// As the old tree has it.
-    pub(crate) old: Option<PackageLines>,
+    pub(crate) old: Option<Arc<PackageLines>>,
     /// As the new tree has it.
-    pub(crate) new: Option<PackageLines>,
+    pub(crate) new: Option<Arc<PackageLines>>,
 }
 
 /// The packages in which two trees differ, in the order of their keys.
@@ -45,7 +46,7 @@ fn open<'a>(at: Prefix, side: &'a [Entry], nodes: &'a Nodes) -> Result<&'a [Entr
     }
 }
 
-fn compare(old: Vec<PackageLines>, new: Vec<PackageLines>) -> Vec<Difference> {
+fn compare(old: Vec<Arc<PackageLines>>, new: Vec<Arc<PackageLines>>) -> Vec<Difference> {
     let mut out = Vec::new();
     let (mut old, mut new) = (old.into_iter().peekable(), new.into_iter().peekable());
     loop {

@@ -3,14 +3,7 @@
 use super::{Missing, Nodes, both, halves, packages, page, shard};
 use crate::format::{Entry, NodeType, Object, PackageLines, Page, Prefix, Shard, limits};
 use crate::package::Sha256;
-
-/// What becomes of one package.
-pub(crate) enum Merge {
-    /// It stays as it is.
-    Keep,
-    /// It has these lines now; with none, it is gone.
-    Replace(PackageLines),
-}
+use std::sync::Arc;
 
 /// A changed tree.
 pub(crate) struct Edited {
@@ -47,17 +40,11 @@ fn collect_missing(at: &Page, nodes: &Nodes, keys: &[Sha256], out: &mut Vec<Entr
     }
 }
 
-/// Applies changes, which are in the order of their keys, none twice. `merge` is asked once for each change (more often when a
-/// node turns out to be missing): it sees the package as it stands, and says what becomes of it.
-pub(crate) fn edit<C: Sync>(
-    top: &Page,
-    nodes: &Nodes,
-    changes: &[(Sha256, C)],
-    merge: &(dyn Fn(&C, Option<&PackageLines>) -> Merge + Sync),
-) -> Result<Edited, Missing> {
-    debug_assert!(changes.is_sorted_by(|a, b| a.0 < b.0));
-    let editor = Editor { nodes, merge };
-    let built = editor.below(Prefix::ROOT, top.entries(), changes)?;
+/// Puts packages into the tree, in place of what it has under their keys; one without lines is taken out. `changes` are in
+/// the order of their keys, none twice.
+pub(crate) fn edit(top: &Page, nodes: &Nodes, changes: &[Arc<PackageLines>]) -> Result<Edited, Missing> {
+    debug_assert!(changes.is_sorted_by(|a, b| a.key < b.key));
+    let built = Editor { nodes }.below(Prefix::ROOT, top.entries(), changes)?;
     if built.body == Body::Kept {
         return Ok(Edited { top: top.entries().to_vec(), nodes: Vec::new() });
     }
@@ -66,9 +53,8 @@ pub(crate) fn edit<C: Sync>(
     Ok(Edited { top, nodes })
 }
 
-struct Editor<'a, C> {
+struct Editor<'a> {
     nodes: &'a Nodes,
-    merge: &'a (dyn Fn(&C, Option<&PackageLines>) -> Merge + Sync),
 }
 
 /// The packages below some place, after the changes.
@@ -85,7 +71,7 @@ enum Body {
     /// Exactly what was there before.
     Kept,
     /// So little that one shard will hold it, here or further up.
-    Light(Vec<PackageLines>),
+    Light(Vec<Arc<PackageLines>>),
     /// Divided: the rows that the page above will have.
     Heavy(Vec<Entry>),
 }
@@ -125,9 +111,9 @@ fn is_light(at: Prefix, bytes: u64, packages: u64) -> bool {
     bytes <= limits::SHARD_BODY || packages <= 1 || at.len() == Prefix::MAX_LEN
 }
 
-impl<C: Sync> Editor<'_, C> {
+impl Editor<'_> {
     /// What is below `at` after `changes`; `old` are the rows below it, or the one row that covers it.
-    fn below(&self, at: Prefix, old: &[Entry], changes: &[(Sha256, C)]) -> Result<Built, Missing> {
+    fn below(&self, at: Prefix, old: &[Entry], changes: &[Arc<PackageLines>]) -> Result<Built, Missing> {
         if changes.is_empty() {
             return Ok(Built::kept(old));
         }
@@ -144,10 +130,10 @@ impl<C: Sync> Editor<'_, C> {
         }
     }
 
-    fn halves_of(&self, at: Prefix, old: &[Entry], changes: &[(Sha256, C)]) -> Result<Built, Missing> {
+    fn halves_of(&self, at: Prefix, old: &[Entry], changes: &[Arc<PackageLines>]) -> Result<Built, Missing> {
         let (left, right) = (at.child(false), at.child(true));
         let (old_left, old_right) = halves(at, old);
-        let (new_left, new_right) = changes.split_at(changes.partition_point(|(k, _)| !right.begins_at_or_before(k)));
+        let (new_left, new_right) = changes.split_at(changes.partition_point(|c| !right.begins_at_or_before(&c.key)));
         let go_left = || self.below(left, old_left, new_left);
         let go_right = || self.below(right, old_right, new_right);
         let (a, b) =
@@ -181,29 +167,28 @@ impl<C: Sync> Editor<'_, C> {
     }
 
     /// Applies changes to the packages of one shard, then divides the result as the rule wants.
-    fn inside_shard(&self, at: Prefix, old: &[PackageLines], changes: &[(Sha256, C)]) -> Result<Built, Missing> {
+    fn inside_shard(
+        &self,
+        at: Prefix,
+        old: &[Arc<PackageLines>],
+        changes: &[Arc<PackageLines>],
+    ) -> Result<Built, Missing> {
         let mut all = Vec::with_capacity(old.len() + changes.len());
         let mut changed = false;
         let mut rest = old;
-        for (key, change) in changes {
-            let before = rest.partition_point(|p| p.key < *key);
+        for new in changes {
+            let before = rest.partition_point(|p| p.key < new.key);
             all.extend_from_slice(&rest[..before]);
             rest = &rest[before..];
-            let current = rest.first().filter(|p| p.key == *key);
-            match (self.merge)(change, current) {
-                Merge::Keep => all.extend(current.cloned()),
-                Merge::Replace(new) => {
-                    debug_assert_eq!(new.key, *key);
-                    changed = true;
-                    if !new.lines.is_empty() {
-                        all.push(new);
-                    }
-                }
+            let current = rest.first().filter(|p| p.key == new.key);
+            changed |= current.map_or(!new.lines.is_empty(), |c| c.lines != new.lines);
+            if !new.lines.is_empty() {
+                all.push(Arc::clone(new));
             }
             rest = &rest[usize::from(current.is_some())..];
         }
         if !changed {
-            let bytes = old.iter().map(PackageLines::bytes).sum();
+            let bytes = old.iter().map(|p| p.bytes()).sum();
             return Ok(Built { bytes, packages: old.len() as u64, body: Body::Kept, made: Vec::new() });
         }
         all.extend_from_slice(rest);
@@ -211,8 +196,8 @@ impl<C: Sync> Editor<'_, C> {
     }
 
     /// Builds the tree of these packages, from the top.
-    fn divide(&self, at: Prefix, mut all: Vec<PackageLines>) -> Result<Built, Missing> {
-        let bytes = all.iter().map(PackageLines::bytes).sum();
+    fn divide(&self, at: Prefix, mut all: Vec<Arc<PackageLines>>) -> Result<Built, Missing> {
+        let bytes = all.iter().map(|p| p.bytes()).sum();
         let count = all.len() as u64;
         if is_light(at, bytes, count) {
             return Ok(Built { bytes, packages: count, body: Body::Light(all), made: Vec::new() });

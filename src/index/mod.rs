@@ -12,7 +12,7 @@ mod edit;
 mod tests;
 
 pub(crate) use diff::{Difference, diff};
-pub(crate) use edit::{Edited, Merge, edit, missing};
+pub(crate) use edit::{Edited, edit, missing};
 
 use crate::format::{Entry, FormatError, NodeType, PackageLines, Page, Shard};
 use crate::package::Sha256;
@@ -51,7 +51,7 @@ fn page<'a>(nodes: &'a Nodes, entry: &Entry) -> Result<&'a Page, Missing> {
 }
 
 /// The packages of the shard behind an entry, if it is at hand.
-fn shard<'a>(nodes: &'a Nodes, entry: &Entry) -> Result<&'a [PackageLines], Missing> {
+fn shard<'a>(nodes: &'a Nodes, entry: &Entry) -> Result<&'a [Arc<PackageLines>], Missing> {
     match nodes.get(&entry.link.sha256) {
         Some(Node::Shard(shard)) => Ok(&shard.packages),
         _ => Err(Missing(vec![*entry])),
@@ -59,7 +59,7 @@ fn shard<'a>(nodes: &'a Nodes, entry: &Entry) -> Result<&'a [PackageLines], Miss
 }
 
 /// All packages below some entries, in order.
-fn packages(nodes: &Nodes, entries: &[Entry]) -> Result<Vec<PackageLines>, Missing> {
+fn packages(nodes: &Nodes, entries: &[Entry]) -> Result<Vec<Arc<PackageLines>>, Missing> {
     let mut out = Vec::new();
     let mut lacking = Vec::new();
     for entry in entries {
