@@ -16,7 +16,7 @@ use std::{
 ///
 /// ```no_run
 /// use ggen_marketplace::Store;
-/// let folder = Store::open("./registry")?;
+/// let folder = Store::create("./registry")?;
 /// let web = Store::open("https://packages.example.com/ggen")?;
 /// assert_eq!(web.to_string(), "https://packages.example.com/ggen");
 /// # Ok::<(), ggen_marketplace::Error>(())
@@ -33,10 +33,10 @@ pub struct Store {
 
 impl Store {
     /// Opens a location: a folder (with or without `file://`), `http://…` or `https://…` (only to read), or `memory:`. A
-    /// folder need not exist; nothing is created before the first write.
+    /// folder has to exist: [`Store::create`] makes one.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for a location that is none of these.
+    /// [`ErrorKind::Invalid`] for a location that is none of these, [`ErrorKind::Io`] for a folder that cannot be opened.
     pub fn open(location: &str) -> Result<Self> {
         let invalid = |why: &str| Error::new(ErrorKind::Invalid, format!("cannot open {}: {why}", redact(location)));
         if location == "memory:" || location == "memory://" {
@@ -66,22 +66,26 @@ impl Store {
         Self { durable: Arc::clone(&inner), inner, folder: None, shown: redact(shown).into() }
     }
 
+    /// As [`Store::open`], and makes the folder where it is one that does not exist.
+    pub fn create(location: &str) -> Result<Self> {
+        if let Some(path) = folder_of(location) {
+            std::fs::create_dir_all(&path).map_err(|e| Error::io("create", &path, e))?;
+        }
+        Self::open(location)
+    }
+
     fn folder(path: &Path) -> Result<Self> {
         let shown = path.display().to_string();
         let absolute = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
-        // The store wants the folder to exist when it is opened. Do not create it: a reader of a mistyped path must be
-        // told so, and `LazyFolder` would be a second way to the same end.
-        let base = existing_ancestor(&absolute);
+        if !absolute.is_dir() {
+            let cause = std::fs::metadata(&absolute).err().unwrap_or_else(|| std::io::ErrorKind::NotADirectory.into());
+            return Err(Error::io("open", path, cause).with_hint("`ggen-market init` makes a new registry"));
+        }
         let open = |fsync: bool| -> Result<Arc<dyn ObjectStore>> {
-            let fs = LocalFileSystem::new_with_prefix(&base)
-                .map_err(|e| Error::new(ErrorKind::Io, format!("cannot open {shown}")).with_source(super::Cause(e)))?
-                .with_fsync(fsync);
-            let rest = absolute.strip_prefix(&base).unwrap_or(Path::new(""));
-            if rest.as_os_str().is_empty() {
-                return Ok(Arc::new(fs));
-            }
-            let prefix = object_store::path::Path::from_iter(rest.iter().map(|p| p.to_string_lossy()));
-            Ok(Arc::new(object_store::prefix::PrefixStore::new(fs, prefix)))
+            let opened = LocalFileSystem::new_with_prefix(&absolute);
+            let fs = opened
+                .map_err(|e| Error::new(ErrorKind::Io, format!("cannot open {shown}")).with_source(super::Cause(e)))?;
+            Ok(Arc::new(fs.with_fsync(fsync)))
         };
         // Where one flush of the whole file system can stand before the commit, flushing each object is waste.
         let each = !cfg!(target_os = "linux");
@@ -129,9 +133,12 @@ impl Store {
     }
 }
 
-/// The nearest folder on the way up that exists.
-fn existing_ancestor(path: &Path) -> PathBuf {
-    path.ancestors().find(|p| p.is_dir()).unwrap_or(Path::new("/")).to_path_buf()
+/// The folder that a location means, if it means one.
+fn folder_of(location: &str) -> Option<PathBuf> {
+    if location.starts_with("file://") {
+        return url::Url::parse(location).ok()?.to_file_path().ok();
+    }
+    (!location.contains("://") && location != "memory:" && !location.is_empty()).then(|| location.into())
 }
 
 /// A location without what must not be shown: user, password and query of a URL.
