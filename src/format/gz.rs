@@ -36,22 +36,27 @@ impl Object {
 pub(crate) fn open(stored: &[u8], link: &Link) -> Result<Vec<u8>, FormatError> {
     check(stored, link)?;
     let Some(raw) = link.raw else { return Ok(stored.to_vec()) };
+    let out = inflate(stored, raw)?;
+    if out.len() as u64 == raw {
+        return Ok(out);
+    }
+    Err(FormatError::Gzip(format!("{} bytes inside where the link says {raw}", out.len())))
+}
+
+/// Decompresses at most `max` bytes: one gzip member, and nothing after it.
+pub(crate) fn inflate(stored: &[u8], max: u64) -> Result<Vec<u8>, FormatError> {
+    let broken = |e: std::io::Error| FormatError::Gzip(e.to_string());
     let mut rest = stored;
-    let mut out = Vec::new();
-    out.try_reserve_exact(usize::try_from(raw).unwrap_or(usize::MAX)).map_err(|e| FormatError::Gzip(e.to_string()))?;
+    // A false size must not allocate: what a gzip of this length can hold at most is 1032 times as much.
+    let likely = max.min(stored.len() as u64 * 1032);
+    let mut out = Vec::with_capacity(usize::try_from(likely.min(1 << 20)).unwrap_or(0));
     let mut gz = GzDecoder::new(&mut rest);
-    (&mut gz).take(raw).read_to_end(&mut out).map_err(|e| FormatError::Gzip(e.to_string()))?;
+    (&mut gz).take(max).read_to_end(&mut out).map_err(broken)?;
     // One byte more than promised, or a trailer that does not hold, shows here.
-    let mut one = [0u8; 1];
-    match gz.read(&mut one) {
-        Ok(0) if out.len() as u64 == raw && rest.is_empty() => Ok(out),
-        Ok(0) => Err(FormatError::Gzip(format!(
-            "{} bytes inside where the link says {raw}, {} after the end",
-            out.len(),
-            rest.len()
-        ))),
-        Ok(_) => Err(FormatError::Gzip(format!("more than the {raw} bytes that the link says"))),
-        Err(e) => Err(FormatError::Gzip(e.to_string())),
+    match gz.read(&mut [0u8; 1]).map_err(broken)? {
+        0 if rest.is_empty() => Ok(out),
+        0 => Err(FormatError::Gzip(format!("{} bytes after the end", rest.len()))),
+        _ => Err(FormatError::Gzip(format!("more than {max} bytes inside"))),
     }
 }
 

@@ -15,7 +15,7 @@ mod snapshot;
 
 pub use changes::{ChangedPackage, Changes};
 pub use gz::Object;
-pub(crate) use gz::open;
+pub(crate) use gz::{inflate, open};
 pub use page::{Entry, NodeType, Page};
 pub use prefix::Prefix;
 pub(crate) use shard::{Line, PackageLines, Shard};

@@ -73,6 +73,11 @@ impl Page {
         Ok(Self { prefix, entries })
     }
 
+    /// The top page of an empty registry.
+    pub(crate) fn root() -> Self {
+        Self { prefix: Prefix::ROOT, entries: Vec::new() }
+    }
+
     /// The place it covers.
     pub fn prefix(&self) -> Prefix {
         self.prefix

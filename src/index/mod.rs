@@ -38,6 +38,19 @@ impl Node {
 /// The nodes at hand, by digest.
 pub(crate) type Nodes = HashMap<Sha256, Node>;
 
+/// A tree: its top page, and the nodes at hand.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    pub(crate) top: Page,
+    pub(crate) nodes: Nodes,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self { top: Page::root(), nodes: Nodes::new() }
+    }
+}
+
 /// The entries whose nodes a computation needs and does not have. Fetch them, and ask again.
 #[derive(Debug)]
 pub(crate) struct Missing(pub(crate) Vec<Entry>);
@@ -56,6 +69,11 @@ fn shard<'a>(nodes: &'a Nodes, entry: &Entry) -> Result<&'a [Arc<PackageLines>],
         Some(Node::Shard(shard)) => Ok(&shard.packages),
         _ => Err(Missing(vec![*entry])),
     }
+}
+
+/// Every package of a tree.
+pub(crate) fn all(tree: &Tree) -> Result<Vec<Arc<PackageLines>>, Missing> {
+    packages(&tree.nodes, tree.top.entries())
 }
 
 /// All packages below some entries, in order.
@@ -91,4 +109,17 @@ fn both<A, B>(a: Result<A, Missing>, b: Result<B, Missing>) -> Result<(A, B), Mi
 fn halves(at: crate::format::Prefix, entries: &[Entry]) -> (&[Entry], &[Entry]) {
     let right = at.child(true);
     entries.split_at(entries.partition_point(|e| e.prefix < right))
+}
+
+/// The package of a key, looked up in nodes at hand.
+pub(crate) fn lookup<'a>(tree: &'a Tree, key: &Sha256) -> Result<Option<&'a Arc<PackageLines>>, Missing> {
+    let mut at = &tree.top;
+    loop {
+        let Some(entry) = at.find(key) else { return Ok(None) };
+        match tree.nodes.get(&entry.link.sha256) {
+            Some(Node::Page(page)) => at = page,
+            Some(Node::Shard(shard)) => return Ok(shard.find(key)),
+            None => return Err(Missing(vec![*entry])),
+        }
+    }
 }

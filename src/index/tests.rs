@@ -1,4 +1,6 @@
-use super::*;
+use super::{Node, Nodes, diff, edit, missing};
+use crate::{format::{PackageLines, Page}, package::Sha256};
+use std::sync::Arc;
 use crate::format::{Line, Object, Prefix};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -20,15 +22,15 @@ fn lines(label: &str, releases: u8, length: u16) -> PackageLines {
 
 /// A tree with everything it ever stored.
 #[derive(Clone)]
-struct Tree {
+struct Written {
     top: Page,
     nodes: Nodes,
     written: u64,
 }
 
-impl Tree {
+impl Written {
     fn new() -> Self {
-        Self { top: Page::new(Prefix::ROOT, vec![]).unwrap(), nodes: Nodes::new(), written: 0 }
+        Self { top: Page::root(), nodes: Nodes::new(), written: 0 }
     }
 
     fn apply(&mut self, changes: &Model) {
@@ -60,9 +62,9 @@ proptest! {
 
     #[test]
     fn the_tree_is_history_independent(model in models(), detour in models(), cuts in proptest::collection::vec(0usize..60, 0..5)) {
-        let direct = Tree::of(&model);
+        let direct = Written::of(&model);
         // Any batches, in any order, by way of packages that are taken out again.
-        let mut tree = Tree::new();
+        let mut tree = Written::new();
         tree.apply(&detour);
         let all: Vec<_> = model.iter().map(|(k, v)| (k.clone(), *v)).collect();
         let mut start = all.len();
@@ -83,7 +85,7 @@ proptest! {
 
     #[test]
     fn every_package_is_found_and_absence_is_proved(model in models(), other in "(pack|crate)/[a-z]{1,6}") {
-        let tree = Tree::of(&model);
+        let tree = Written::of(&model);
         for label in model.keys().chain([&other]) {
             let key = Sha256::of(label.as_bytes());
             let mut at = &tree.top;
@@ -101,7 +103,7 @@ proptest! {
 
     #[test]
     fn a_difference_is_exactly_what_changed(a in models(), b in models()) {
-        let (x, mut y) = (Tree::of(&a), Tree::of(&b));
+        let (x, mut y) = (Written::of(&a), Written::of(&b));
         y.nodes.extend(x.nodes.clone());
         let mut got: Vec<_> = diff(&x.top, &y.top, &y.nodes).unwrap().into_iter().map(|d| (d.old.map(Arc::unwrap_or_clone), d.new.map(Arc::unwrap_or_clone))).collect();
         let mut want: Vec<_> = a.keys().chain(b.keys()).collect::<std::collections::BTreeSet<_>>().into_iter()
@@ -117,7 +119,7 @@ proptest! {
 #[test]
 fn a_large_tree_has_pages_and_one_change_rewrites_one_path() {
     let model: Model = (0..20_000).map(|i| (format!("pack/p{i}"), (2, 900))).collect();
-    let mut tree = Tree::of(&model);
+    let mut tree = Written::of(&model);
     let pages = tree.nodes.values().filter(|n| matches!(n, Node::Page(_))).count();
     assert!(pages > 400, "{pages} pages");
     let (before, links) = (tree.written, tree.top.entries().to_vec());
@@ -130,14 +132,14 @@ fn a_large_tree_has_pages_and_one_change_rewrites_one_path() {
 #[test]
 fn the_tree_does_not_depend_on_the_number_of_threads() {
     let model: Model = (0..3_000).map(|i| (format!("crate/c{i}"), (1, 500))).collect();
-    let with = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap().install(|| Tree::of(&model));
+    let with = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap().install(|| Written::of(&model));
     assert_eq!(with(1).top, with(4).top);
 }
 
 #[test]
 fn what_is_missing_is_named_before_it_is_needed() {
     let model: Model = (0..2_000).map(|i| (format!("pack/p{i}"), (1, 900))).collect();
-    let tree = Tree::of(&model);
+    let tree = Written::of(&model);
     let key = Sha256::of(b"pack/p7");
     let want = missing(&tree.top, &Nodes::new(), &[key]);
     assert_eq!(want.len(), 1);

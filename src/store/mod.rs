@@ -4,12 +4,14 @@
 mod open;
 mod read;
 mod trusted;
+mod url;
 mod write;
 
 pub use open::Store;
-pub(crate) use read::{Fetched, load_nodes};
+pub(crate) use read::{Fetched, PARALLEL, load_nodes};
 pub(crate) use trusted::{TrustedState, write_durably};
-pub(crate) use write::{Created, Payload, Put};
+pub(crate) use url::stream_url;
+pub(crate) use write::{Created, Later, Payload, Put};
 
 use crate::{Error, ErrorKind};
 

@@ -6,7 +6,7 @@ use crate::{
     Error, ErrorKind, Result, cpu,
     format::{self, Entry, keys},
     index::{Node, Nodes},
-    package::Link,
+    package::{Link, Sha256, Sha256Hasher},
 };
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
@@ -66,6 +66,18 @@ impl Store {
         cpu::run(move || format::open(&bytes, &link)).await.map_err(|e| e.at(place()))
     }
 
+    /// Reads a compressed object of which only the digest is known, and gives the link that it turns out to have.
+    pub(crate) async fn get_unsized(&self, sha256: &Sha256, max: u64, max_raw: u64) -> Result<(Vec<u8>, Link)> {
+        let key = keys::blob(sha256);
+        let got = self.inner.get(&Path::from(key.as_str())).await.map_err(|e| store_error(self, "read", &key, e))?;
+        let bytes = collect(got.into_stream(), max).await.map_err(|e| self.stream_error(&key, e))?;
+        let link = Link { raw: None, sha256: *sha256, size: bytes.len() as u64 };
+        format::check(&bytes, &link).map_err(|e| e.at(self.place(&key)))?;
+        let raw = cpu::run(move || format::inflate(&bytes, max_raw)).await.map_err(|e| e.at(self.place(&key)))?;
+        let link = Link { raw: Some(raw.len() as u64), ..link };
+        Ok((raw, link))
+    }
+
     /// Reads a node of the index.
     pub(crate) async fn get_node(&self, entry: &Entry) -> Result<Node> {
         let raw = self.get_raw(&entry.link, format::limits::NODE, format::limits::NODE_RAW).await?;
@@ -77,36 +89,9 @@ impl Store {
     pub(crate) async fn stream_linked(&self, link: Link) -> Result<BoxStream<'static, Result<Bytes>>> {
         let key = keys::blob(&link.sha256);
         let got = self.inner.get(&Path::from(key.as_str())).await.map_err(|e| store_error(self, "read", &key, e))?;
-        let store = self.clone();
-        let hasher = crate::package::Sha256Hasher::default();
-        let state = (Some(hasher), got.into_stream(), store, key);
-        Ok(futures::stream::try_unfold(state, move |(hasher, mut stream, store, key)| async move {
-            let Some(mut hasher) = hasher else { return Ok(None) };
-            match stream.next().await {
-                Some(Ok(bytes)) => {
-                    hasher.update(&bytes);
-                    if hasher.size() > link.size {
-                        let e = format::FormatError::Size { got: hasher.size(), want: link.size };
-                        return Err(e.at(store.place(&key)));
-                    }
-                    Ok(Some((bytes, (Some(hasher), stream, store, key))))
-                }
-                Some(Err(e)) => Err(store_error(&store, "read", &key, e)),
-                None => {
-                    let (got, digest) = (hasher.size(), hasher.finish());
-                    if got != link.size {
-                        return Err(format::FormatError::Size { got, want: link.size }.at(store.place(&key)));
-                    }
-                    if digest != link.sha256 {
-                        return Err(
-                            format::FormatError::Digest { got: digest, want: link.sha256 }.at(store.place(&key))
-                        );
-                    }
-                    Ok(None)
-                }
-            }
-        })
-        .boxed())
+        let (store, place) = (self.clone(), self.place(&key));
+        let bytes = got.into_stream().map_err(move |e| store_error(&store, "read", &key, e)).boxed();
+        Ok(checked(bytes, link, place))
     }
 
     fn stream_error(&self, key: &str, e: StreamError) -> Error {
@@ -121,6 +106,34 @@ impl Store {
             ),
         }
     }
+}
+
+/// Passes bytes on and hashes them on the way; where they are not what the link says, the last item is an error.
+pub(super) fn checked(
+    bytes: BoxStream<'static, Result<Bytes>>,
+    link: Link,
+    place: String,
+) -> BoxStream<'static, Result<Bytes>> {
+    let state = Some((Sha256Hasher::default(), bytes, place));
+    futures::stream::try_unfold(state, move |state| async move {
+        let Some((mut hasher, mut bytes, place)) = state else { return Ok(None) };
+        if let Some(piece) = bytes.try_next().await? {
+            hasher.update(&piece);
+            if hasher.size() > link.size {
+                return Err(format::FormatError::Size { got: hasher.size(), want: link.size }.at(place));
+            }
+            return Ok(Some((piece, Some((hasher, bytes, place)))));
+        }
+        let (got, digest) = (hasher.size(), hasher.finish());
+        if got != link.size {
+            return Err(format::FormatError::Size { got, want: link.size }.at(place));
+        }
+        if digest != link.sha256 {
+            return Err(format::FormatError::Digest { got: digest, want: link.sha256 }.at(place));
+        }
+        Ok(None)
+    })
+    .boxed()
 }
 
 enum StreamError {

@@ -2,14 +2,13 @@
 
 use super::{Store, store_error};
 use crate::{
-    Error, ErrorKind, Result, cpu,
+    Error, ErrorKind, Result,
     format::keys,
     package::{Link, Sha256Hasher, Timestamp},
 };
 use bytes::Bytes;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path};
 use std::{path::PathBuf, sync::Arc, time::Duration};
-use tokio::io::AsyncReadExt;
 
 /// Files up to this size go up in one request; larger ones in parts of this size, so that memory stays flat.
 const PART: u64 = 8 * 1024 * 1024;
@@ -19,10 +18,41 @@ const PART: u64 = 8 * 1024 * 1024;
 const YOUNG: Duration = Duration::from_secs(12 * 3600);
 
 /// The bytes of an immutable object.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) enum Payload {
     Bytes(Bytes),
-    File(PathBuf),
+    /// Read when they are needed, so that a queue of uploads holds no bytes.
+    Later(Later),
+}
+
+/// Bytes that lie on this machine's disk.
+#[derive(Clone)]
+pub(crate) struct Later {
+    /// Reads so many bytes from that offset; fails where there are fewer.
+    pub(crate) read: Arc<dyn Fn(u64, u64) -> std::io::Result<Bytes> + Send + Sync>,
+    /// What messages call it.
+    pub(crate) place: PathBuf,
+}
+
+impl Later {
+    /// Reads a piece and takes it into the hash, on a thread that may block.
+    async fn piece(&self, offset: u64, len: u64, mut hasher: Sha256Hasher) -> Result<(Bytes, Sha256Hasher)> {
+        let read = Arc::clone(&self.read);
+        let done = tokio::task::spawn_blocking(move || {
+            let bytes = read(offset, len)?;
+            hasher.update(&bytes);
+            Ok((bytes, hasher))
+        });
+        match done.await.unwrap_or_else(|e| Err(std::io::Error::other(e))) {
+            Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Err(self.changed()),
+            other => other.map_err(|e| Error::io("read", &self.place, e)),
+        }
+    }
+
+    fn changed(&self) -> Error {
+        Error::new(ErrorKind::Refused, format!("{} changed while it was being published", self.place.display()))
+            .with_hint("run the build again when nothing writes to the file")
+    }
 }
 
 /// What putting an immutable object came to.
@@ -52,16 +82,14 @@ impl Store {
         }
         match payload {
             Payload::Bytes(bytes) => self.put_bytes(&key, bytes).await?,
-            Payload::File(path) if link.size <= PART => {
-                let bytes = tokio::fs::read(&path).await.map_err(|e| Error::io("read", &path, e))?;
-                let (bytes, link) = (Bytes::from(bytes), *link);
-                let same = bytes.clone();
-                if cpu::run(move || crate::format::check(&same, &link)).await.is_err() {
-                    return Err(changed_meanwhile(&path));
+            Payload::Later(later) if link.size <= PART => {
+                let (bytes, hasher) = later.piece(0, link.size, Sha256Hasher::default()).await?;
+                if hasher.finish() != link.sha256 {
+                    return Err(later.changed());
                 }
                 self.put_bytes(&key, bytes).await?;
             }
-            Payload::File(path) => self.put_parts(&key, link, &path).await?,
+            Payload::Later(later) => self.put_parts(&key, link, &later).await?,
         }
         Ok(Put::Written)
     }
@@ -71,31 +99,21 @@ impl Store {
         put.map(drop).map_err(|e| store_error(self, "write", key, e))
     }
 
-    /// Uploads a large file in parts. The object appears only when the last part is in, so a file that changed on the way
-    /// never becomes visible.
-    async fn put_parts(&self, key: &str, link: &Link, path: &std::path::Path) -> Result<()> {
+    /// Uploads something large in parts. The object appears only when the last part is in, so bytes that changed on the way
+    /// never become visible.
+    async fn put_parts(&self, key: &str, link: &Link, later: &Later) -> Result<()> {
         let failed = |e| store_error(self, "write", key, e);
-        let mut file = tokio::fs::File::open(path).await.map_err(|e| Error::io("open", path, e))?;
         let mut upload = self.inner.put_multipart(&Path::from(key)).await.map_err(failed)?;
         let outcome: Result<()> = async {
             let mut hasher = Sha256Hasher::default();
-            loop {
-                let mut part = Vec::with_capacity(PART as usize);
-                (&mut file).take(PART).read_to_end(&mut part).await.map_err(|e| Error::io("read", path, e))?;
-                if part.is_empty() {
-                    break;
-                }
-                let part = Bytes::from(part);
-                let same = part.clone();
-                hasher = cpu::run(move || {
-                    hasher.update(&same);
-                    hasher
-                })
-                .await;
-                upload.put_part(PutPayload::from(part)).await.map_err(failed)?;
+            let mut bytes;
+            while hasher.size() < link.size {
+                let len = PART.min(link.size - hasher.size());
+                (bytes, hasher) = later.piece(hasher.size(), len, hasher).await?;
+                upload.put_part(PutPayload::from(bytes)).await.map_err(failed)?;
             }
-            if hasher.size() != link.size || hasher.finish() != link.sha256 {
-                return Err(changed_meanwhile(path));
+            if hasher.finish() != link.sha256 {
+                return Err(later.changed());
             }
             upload.complete().await.map(drop).map_err(failed)
         }
@@ -141,7 +159,7 @@ impl Store {
 
     /// Creates an object that must not exist. Never retried here: a retry could report a success of the first try as a
     /// loss (invariant I4).
-    pub(crate) async fn create(&self, key: &str, bytes: Bytes) -> Created {
+    pub(crate) async fn put_new(&self, key: &str, bytes: Bytes) -> Created {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         match self.durable.put_opts(&Path::from(key), PutPayload::from(bytes), options).await {
             Ok(_) => Created::Yes,
@@ -157,9 +175,4 @@ impl Store {
         let put = Arc::clone(&self.durable).put(&Path::from(key), PutPayload::from(bytes)).await;
         put.map(drop).map_err(|e| store_error(self, "write", key, e))
     }
-}
-
-fn changed_meanwhile(path: &std::path::Path) -> Error {
-    Error::new(ErrorKind::Refused, format!("{} changed while it was being published", path.display()))
-        .with_hint("run the build again when nothing writes to the file")
 }
