@@ -5,5 +5,6 @@
 mod cpu;
 mod error;
 pub mod package;
+pub mod source;
 
 pub use error::{Error, ErrorKind, Result};
