@@ -1,7 +1,7 @@
 //! A package folder: packed into an archive, which is then read back like one that came from elsewhere. So there is one
 //! way only by which a package's bytes become a record, and what is published here is known to pass the readers' checks.
 
-use super::{Candidate, Error, Payload, Result, ScanOptions, Spool, candidate, changed, packed, refused, stamp};
+use super::{Candidate, Error, Payload, Result, ScanOptions, Spool, candidate, changed, packed, stamp};
 use crate::{
     ErrorKind,
     package::{
@@ -51,11 +51,10 @@ pub(super) fn read(path: &Path, options: &ScanOptions, spool: &Spool) -> Result<
     // `.` has no name of its own.
     let full = path.canonicalize().map_err(|e| Error::io("read", path, e))?;
     let folder = full.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-    let top = pack::read(file, folder, &bytes).map_err(|e| refused("the manifest is refused", e))?.name;
+    let top = pack::read(file, folder, &bytes)?.name;
     let before = stamp::folder(path)?;
     let mut out = spool.writer();
-    archive::pack(path, top.as_str(), &mut out, &options.limits)
-        .map_err(|e| refused("the folder cannot be packed", e))?;
+    archive::pack(path, top.as_str(), &mut out, &options.limits)?;
     let range = out.flush().and_then(|()| out.finish()).map_err(|e| Error::io("write a copy of", path, e))?;
     if stamp::folder(path)? != before {
         return Err(changed(path));

@@ -1,6 +1,6 @@
 //! An archive, read once: checked, hashed and described in the same pass.
 
-use super::{Candidate, Error, Payload, Result, ScanOptions, Spool, candidate, changed, refused, stamp};
+use super::{Candidate, Error, Payload, Result, ScanOptions, Spool, candidate, changed, stamp};
 use crate::{
     ErrorKind,
     package::{
@@ -56,8 +56,7 @@ pub(super) fn read(mut input: impl Read, expect: Expect, limits: &Limits) -> Res
     }
     let mut input = Hashing { inner: magic.chain(input), hasher: Sha256Hasher::default() };
     let mut kept = Kept::default();
-    let summary = archive::read(&mut input, limits, |entry, body| kept.take(entry, body))
-        .map_err(|e| refused("the archive is refused", e))?;
+    let summary = archive::read(&mut input, limits, |entry, body| kept.take(entry, body))?;
     let manifest = kept.manifest(expect, &summary.top)?;
     let readme = kept.readme(manifest.readme.as_deref());
     let size = input.hasher.size();
@@ -106,11 +105,10 @@ impl Kept {
     }
 
     fn manifest(&self, expect: Expect, top: &str) -> Result<Manifest> {
-        let refuse = |e| refused("the manifest is refused", e);
         if expect == Expect::Any {
             let held = pack::FILES.iter().filter_map(|(name, _)| Some((*name, self.manifests.get(name)?)));
             if let Some((name, bytes)) = held.into_iter().find(|(_, bytes)| pack::recognizes(bytes)) {
-                return pack::read(name, top, bytes).map_err(refuse);
+                return Ok(pack::read(name, top, bytes)?);
             }
         }
         let Some(bytes) = self.manifests.get(cargo::FILE) else {
@@ -122,7 +120,7 @@ impl Kept {
             };
             return Err(Error::new(ErrorKind::Refused, message));
         };
-        let manifest = cargo::read(bytes).map_err(refuse)?;
+        let manifest = cargo::read(bytes)?;
         let expected = format!("{}-{}", manifest.name, manifest.version);
         if top != expected {
             // Cargo unpacks a crate where its name and version say, and takes the folder for what it is called.

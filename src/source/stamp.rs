@@ -1,6 +1,6 @@
 //! Stamps: what a file or folder looks like from outside, to tell without reading it that it has not changed.
 
-use super::{Error, Result, refused};
+use super::{Error, Result};
 use crate::package::{Sha256, Sha256Hasher, archive};
 use std::{
     fs::Metadata,
@@ -36,7 +36,7 @@ pub(super) fn of_metadata(meta: &Metadata) -> Stamp {
 }
 
 pub(super) fn folder(path: &Path) -> Result<Stamp> {
-    let files = archive::walk(path).map_err(|e| refused("the folder cannot be packed", e))?;
+    let files = archive::walk(path)?;
     let (mut hasher, mut newest) = (Sha256Hasher::default(), 0);
     for file in files {
         let modified = nanoseconds(file.modified);
@@ -46,7 +46,7 @@ pub(super) fn folder(path: &Path) -> Result<Stamp> {
         hasher.update(file.path.as_bytes());
         hasher.update(&file.size.to_le_bytes());
         hasher.update(&modified.to_le_bytes());
-        hasher.update(&file.inode.to_le_bytes());
+        hasher.update(&file.inode.unwrap_or(0).to_le_bytes());
         hasher.update(&[u8::from(file.executable)]);
     }
     Ok(Stamp { look: Look::Folder(hasher.finish()), modified: newest })

@@ -55,7 +55,7 @@ pub fn read(bytes: &[u8]) -> Result<Manifest, ManifestError> {
         for (target, value) in targets.bounded()? {
             let table = targets.value_as_table(target, value);
             let table = table.ok_or_else(|| targets.wrong_type(target, value, "a table"))?;
-            dependencies(&table, Some(target), &mut m.dependencies)?;
+            dependencies(&table, Some(&platform(target)), &mut m.dependencies)?;
         }
     }
     if m.dependencies.len() > super::MAX_LIST {
@@ -156,6 +156,36 @@ fn dependency<'d>(
     Ok(Some(dependency))
 }
 
+/// A target as cargo's index spells it: one space around `=` and after `,` of a `cfg(…)`, none elsewhere. What is no `cfg`,
+/// or holds something that none has, stays as it is.
+fn platform(target: &str) -> String {
+    let Some(inner) = target.strip_prefix("cfg(").and_then(|t| t.strip_suffix(')')) else { return target.to_owned() };
+    let mut out = String::from("cfg(");
+    // Every other part, split at quotes, is the inside of a string.
+    for (i, part) in inner.split('"').enumerate() {
+        if i % 2 == 1 {
+            out.extend(['"'].into_iter().chain(part.chars()).chain(['"']));
+            continue;
+        }
+        for c in part.chars().filter(|c| !c.is_ascii_whitespace()) {
+            match c {
+                '=' => out.push_str(" = "),
+                ',' => out.push_str(", "),
+                ')' => {
+                    // A comma before the closing parenthesis means nothing.
+                    let kept = out.trim_end_matches(", ").len();
+                    out.truncate(kept);
+                    out.push(')');
+                }
+                c if c.is_alphanumeric() || "_(#".contains(c) => out.push(c),
+                _ => return target.to_owned(),
+            }
+        }
+    }
+    out.push(')');
+    out
+}
+
 /// The other registry a dependency comes from. None given means the registry of the package itself, as in cargo's index.
 fn registry(dependency: &Table<'_>) -> Result<Option<String>, ManifestError> {
     let fail =
@@ -183,5 +213,23 @@ pub(crate) fn registry_url(text: &str) -> Result<(), &'static str> {
         }
         Ok(_) => Ok(()),
         Err(_) => Err("a registry's URL is not a URL"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_spelt_as_in_cargos_index() {
+        for (written, spelt) in [
+            ("cfg(unix)", "cfg(unix)"),
+            ("x86_64-pc-windows-msvc", "x86_64-pc-windows-msvc"),
+            (r#"cfg(target_arch="wasm32")"#, r#"cfg(target_arch = "wasm32")"#),
+            (r#"cfg( all(unix,not( a="b , c" ),) )"#, r#"cfg(all(unix, not(a = "b , c")))"#),
+            ("cfg(a & b)", "cfg(a & b)"),
+        ] {
+            assert_eq!(platform(written), spelt);
+        }
     }
 }

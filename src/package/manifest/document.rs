@@ -25,6 +25,12 @@ pub struct ManifestError {
     pub problem: Problem,
 }
 
+impl From<ManifestError> for crate::Error {
+    fn from(e: ManifestError) -> Self {
+        Self::new(crate::ErrorKind::Refused, e.to_string())
+    }
+}
+
 struct Place(Option<(usize, usize)>);
 
 impl fmt::Display for Place {
