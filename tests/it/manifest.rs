@@ -173,22 +173,342 @@ fn real_packs_are_all_read() {
         assert!(path.parent().unwrap().ends_with(name), "{name} in {}", path.display());
     }
     let count = |f: fn(&Manifest) -> bool| by_name.values().filter(|(_, m)| f(m)).count();
-    println!("descriptions {}", count(|m| m.description.is_some()));
-    println!("keywords {}", count(|m| !m.keywords.is_empty()));
-    println!("categories {}", count(|m| !m.categories.is_empty()));
-    println!("authors {}", count(|m| !m.authors.is_empty()));
-    println!("licences {}", count(|m| m.license.is_some()));
-    println!(
-        "packs {:?}",
-        by_name
-            .iter()
-            .filter(|(_, (_, m))| !m.dependencies.is_empty())
-            .map(|(n, (_, m))| (n, m.dependencies.iter().map(|d| d.name.to_string()).collect::<Vec<_>>()))
-            .collect::<Vec<_>>()
+    // Counted independently with Python's tomllib.
+    assert_eq!(count(|m| m.description.is_some()), 112);
+    assert_eq!(count(|m| !m.keywords.is_empty()), 41);
+    assert_eq!(count(|m| !m.categories.is_empty()), 42);
+    assert_eq!(count(|m| !m.authors.is_empty()), 41);
+    assert_eq!(count(|m| m.license.is_some()), 43);
+    let wanted = |m: &Manifest| m.dependencies.iter().map(|d| format!("{} {}", d.name, d.req)).collect::<Vec<_>>();
+    let edges: Vec<_> =
+        by_name.iter().flat_map(|(n, (_, m))| wanted(m).into_iter().map(move |d| format!("{n} -> {d}"))).collect();
+    assert_eq!(
+        edges,
+        [
+            "agent-context-crafter -> agent-memory-forge *",
+            "java26-sealed-domain -> java26-core *",
+            "java26-virtual-thread-dao -> java26-core *",
+        ]
     );
-    let external: Vec<_> = by_name.values().flat_map(|(_, m)| &m.external).collect();
     let mut ecosystems = BTreeMap::<&str, usize>::new();
-    external.iter().for_each(|e| *ecosystems.entry(&e.ecosystem).or_default() += 1);
-    println!("external {ecosystems:?}");
-    println!("no req {:?}", external.iter().filter(|e| e.req.is_none()).count());
+    let external = by_name.values().flat_map(|(_, m)| &m.external);
+    external.for_each(|e| *ecosystems.entry(&e.ecosystem).or_default() += 1);
+    assert_eq!(ecosystems, BTreeMap::from([("crates.io", 75), ("npm", 5), ("pypi", 2)]));
+    // The one manifest of these that only TOML 1.1 can read.
+    assert_eq!(by_name["rest-api-template"].1.keywords.len(), 8);
+}
+
+fn pack_of(text: &str) -> Result<Manifest, ManifestError> {
+    pack::read("pack.toml", "folder-name", text.as_bytes())
+}
+
+fn crate_of(text: &str) -> Result<Manifest, ManifestError> {
+    cargo::read(format!("[package]\nname = \"demo\"\nversion = \"1.0.0\"\n{text}").as_bytes())
+}
+
+#[test]
+fn a_legal_id_wins_then_a_legal_name_then_the_folder() {
+    let name = |id: &str, name: &str| {
+        pack_of(&format!("[pack]\n{id}\n{name}\nversion = \"1.0.0\""))
+            .map(|m| m.name.to_string())
+            .map_err(|e| e.to_string())
+    };
+    let (dotted, title) = (r#"id = "io.ggen.nextjs""#, r#"name = "Next.js CRUD""#);
+    assert_eq!(name(dotted, title).unwrap(), "io.ggen.nextjs");
+    assert_eq!(name(dotted, r#"name = "other""#).unwrap(), "io.ggen.nextjs");
+    assert_eq!(name(r#"id = "not legal""#, r#"name = "other""#).unwrap(), "other");
+    assert_eq!(name("", title).unwrap(), "folder-name");
+    assert_eq!(name("id = 3", title).unwrap(), "folder-name");
+    // What the registry's own folders are called is no name of a pack.
+    assert_eq!(name("", r#"name = "log""#).unwrap(), "folder-name");
+    let none =
+        pack::read("pack.toml", "not legal", b"[pack]\nid = \"../x\"\nversion = \"1.0.0\"").unwrap_err().to_string();
+    assert_eq!(
+        none,
+        r#"pack.toml:2:6: `pack.id`: package name "../x" holds '/'; only ASCII letters, digits, '-', '_' and '.' are allowed"#
+    );
+}
+
+#[test]
+fn what_is_missing_is_named_with_its_place() {
+    let message = |text: &str| pack_of(text).unwrap_err().to_string();
+    assert_eq!(
+        message("# ontology\n[pack]\nid = \"x\"\ntitle = \"X\""),
+        "pack.toml:2:1: key `pack.version` is missing"
+    );
+    assert_eq!(message("[package]\nversion = 1.0"), "pack.toml:2:11: `package.version` must be a string, not float");
+    assert_eq!(
+        message("[pack]\nversion = \"v1.0.0\""),
+        "pack.toml:2:11: `pack.version`: \"v1.0.0\" is not a semantic version: unexpected character 'v' while parsing major version number"
+    );
+    assert_eq!(message("x = 1"), "pack.toml: no table `[pack]`, `[package]` or `[gpack]`");
+    assert_eq!(message("[pack]\nname = \"a\"\nname = \"b\""), "pack.toml:3:1: not TOML: duplicate key");
+    let e = crate_of("[dependencies]\na = \"one\"").unwrap_err();
+    assert_eq!(e.at, Some((5, 5)));
+    assert!(matches!(e.problem, Problem::Requirement { ref key, .. } if key == "dependencies.a"), "{e}");
+}
+
+#[test]
+fn every_shape_of_words_is_understood() {
+    let m = pack_of(
+        r#"
+        [package]
+        name = "x"
+        version = "1.0.0"
+        author = "One"
+        category = " Enterprise"
+        readme = "docs/README.md"
+        [package.tags]
+        tags = ["A", "b "]
+        [package.keywords]
+        keywords = ["b", "c"]
+        [marketplace]
+        tags = ["d"]
+        categories = ["enterprise", "Finance"]
+        repository = "https://example.com/x"
+        [metadata]
+        tags = ["a", 3, "e"]
+        authors = ["One", "Two"]
+        [documentation]
+        readme = "other.md"
+        "#,
+    )
+    .unwrap();
+    assert_eq!(m.keywords, ["b", "c", "a", "d", "e"]);
+    assert_eq!(m.categories, ["enterprise", "finance"]);
+    assert_eq!(m.authors, ["One", "Two"]);
+    assert_eq!(m.readme.as_deref(), Some("docs/README.md"));
+    assert_eq!(m.repository.as_deref(), Some("https://example.com/x"));
+}
+
+#[test]
+fn pack_dependencies_are_opt_in_and_the_rest_is_external() {
+    let shown = |m: &Manifest| {
+        let packs = m.dependencies.iter().map(|d| format!("{} {}{}", d.name, d.req, if d.optional { "?" } else { "" }));
+        let external = m.external.iter().map(|e| {
+            let optional = if e.optional { "?" } else { "" };
+            format!("{}:{} {}{optional}{:?}", e.ecosystem, e.name, e.req.as_deref().unwrap_or("-"), e.features)
+        });
+        packs.chain(external).collect::<Vec<_>>()
+    };
+    let head = "[pack]\nname = \"x\"\nversion = \"1.0.0\"\n";
+    let of = |rest: &str| shown(&pack_of(&format!("{head}{rest}")).unwrap());
+    assert_eq!(of("dependencies = [\"b\", \"A\", \"a\"]"), ["b *", "A *"]);
+    assert_eq!(of("[pack.dependencies]\nb = \"1.0\"\nc = { version = \"^2\", optional = true }"), ["b ^1.0", "c ^2?"]);
+    assert_eq!(of("[dependencies]\nrequired = [\"b\"]\noptional = [\"c\"]"), ["c *?", "b *"]);
+    assert_eq!(
+        of(
+            "[dependencies]\nserde = \"1.0\"\ntokio = { version = \"1\", features = [\"full\"], optional = true }\nx = { git = \"https://e\" }"
+        ),
+        ["crates.io:serde 1.0[]", "crates.io:tokio 1?[\"full\"]", "crates.io:x -[]"]
+    );
+    assert_eq!(
+        of(
+            "[dependencies]\na = \"templates/*.sparql\"\nb = \"src/\"\nc = 3\nd = [\"x\"]\ne = { path = \"p\" }\nf = true"
+        ),
+        [""; 0]
+    );
+    assert_eq!(
+        of(
+            "[dependencies.rust]\nsqlx = { version = \"0.7\" }\n[dependencies.typescript]\n\"@a/b\" = \"^4.9\"\n[dependencies.other]\nx = \"1\""
+        ),
+        ["crates.io:sqlx 0.7[]", "npm:@a/b ^4.9[]"]
+    );
+    let gpack = "[gpack]\nid = \"io.ggen.cli\"\nname = \"CLI\"\nversion = \"0.1.0\"\n[dependencies]\n\"test.web-api\" = \"^1.0\"";
+    let m = pack::read("gpack.toml", "f", gpack.as_bytes()).unwrap();
+    assert_eq!(shown(&m), ["test.web-api ^1.0"]);
+    let fails = |rest: &str| pack_of(&format!("{head}{rest}")).unwrap_err().to_string();
+    assert_eq!(
+        fails("dependencies = [\"X\"]"),
+        "pack.toml:4:16: `pack.dependencies`: a package cannot depend on itself"
+    );
+    assert!(
+        fails("[pack.dependencies]\n\"../b\" = \"1\"")
+            .starts_with("pack.toml:5:10: `pack.dependencies.../b`: package name")
+    );
+    assert!(fails("[pack.dependencies]\nb = \"1 || 2\"").contains("is not a version requirement"));
+    assert!(fails("[pack.dependencies]\nb = 1").contains("must be a version requirement or a table, not integer"));
+}
+
+#[test]
+fn cargo_dependencies_in_old_and_rare_forms() {
+    let m = crate_of(
+        r#"
+        [dependencies]
+        plain = "1"
+        real = { version = "1.0, <1.5", package = "Real_Name", default_features = false }
+        old-any = { optional = true }
+        elsewhere = { version = "1", registry-index = "sparse+https://r.example/" }
+        [dev_dependencies]
+        plain = "2"
+        only-here = { path = "../only-here" }
+        [build-dependencies]
+        cc = { version = "1", path = "../cc" }
+        [build_dependencies]
+        ignored = "1"
+        [target.'cfg(unix)'.build-dependencies]
+        cc = "1"
+        "#,
+    )
+    .unwrap();
+    let shown: Vec<_> = m
+        .dependencies
+        .iter()
+        .map(|d| format!("{:?} {} {:?} {} {:?} {}", d.kind, d.name, d.alias, d.req, d.target, d.default_features))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "Normal elsewhere None ^1 None true",
+            "Normal old-any None * None true",
+            "Normal plain None ^1 None true",
+            "Normal Real_Name Some(\"real\") ^1.0, <1.5 None false",
+            "Dev plain None ^2 None true",
+            "Build cc None ^1 None true",
+            "Build cc None ^1 Some(\"cfg(unix)\") true",
+        ]
+    );
+    assert_eq!(m.dependencies[0].registry.as_deref(), Some("sparse+https://r.example/"));
+    assert!(m.dependencies[1].optional);
+    assert_eq!(crate_of("license-file = \"L.txt\"").unwrap().license.as_deref(), Some("SEE LICENSE IN L.txt"));
+    let project = cargo::read(b"[project]\nname = \"old\"\nversion = \"0.1.0\"").unwrap();
+    assert_eq!((project.kind, project.name.as_str()), (Kind::Crate, "old"));
+}
+
+/// Hostile manifests: each is refused with a message that names the place or the key, and soon.
+#[test]
+fn hostile_crate_manifests_are_refused_by_name() {
+    let dependency = |text: &str| format!("[package]\nname = \"demo\"\nversion = \"1.0.0\"\n[dependencies]\n{text}");
+    let named = |name: &str| format!("[package]\nname = {name:?}\nversion = \"1.0.0\"");
+    let version = |v: &str| format!("[package]\nname = \"demo\"\nversion = {v:?}");
+    let many: String = (0..10_000).map(|i| format!("d{i} = \"1\"\n")).collect();
+    let features: String = (0..10_000).map(|i| format!("f{i} = []\n")).collect();
+    let long = vec!["*||*"; 10_000].join(",");
+    let stars = vec!["*"; 10_000].join(",");
+    let mut cases: Vec<(String, &str)> = vec![
+        (String::new(), "no table `[package]`"),
+        ("package = 3".into(), "`package` must be a table"),
+        (named("demo").replace("name", "nam"), "key `package.name` is missing"),
+        (dependency(&many), "has more than 4096 entries"),
+        (dependency("").replace("[dependencies]", &format!("[features]\n{features}")), "has more than 4096 entries"),
+        (dependency(&format!("a = {long:?}")), "is not a version requirement"),
+        (dependency(&format!("a = {stars:?}")), "is not a version requirement"),
+        (dependency("a = 1"), "must be a string or a table"),
+        (dependency("a = { path = \"../a\" }"), "a path or git dependency without a version"),
+        (dependency("a = { git = \"https://e\" }"), "a path or git dependency without a version"),
+        (dependency("a = { workspace = true }"), "inherits from a workspace"),
+        (dependency("a = { version = \"1\", registry = \"mine\" }"), "`registry-index` has to give its URL"),
+        (dependency("a = { version = \"1\", registry-index = \"file:///etc\" }"), "has to start with http"),
+        (dependency("a = { version = \"1\", registry-index = \"https://u:p@e/\" }"), "must not hold credentials"),
+        (dependency("a = { version = \"1\", registry-index = \"x\" }"), "is not a URL"),
+        (dependency("a = \"1\"\na = \"2\""), "duplicate key"),
+        (dependency("\"a/b\" = \"1\""), "`dependencies.a/b`: package name"),
+        (dependency("a = { version = \"1\", package = \"con\" }"), "is reserved"),
+        (dependency("a = { version = \"1\", features = \"x\" }"), "must be a list of strings"),
+        (dependency("a = { version = \"1\", optional = \"yes\" }"), "must be true or false"),
+        (format!("x = {}1", "[".repeat(100_000)), "not TOML"),
+        (format!("x = {}1{}", "{a=".repeat(100_000), "}".repeat(100_000)), "not TOML"),
+        (format!("{} = 1", vec!["a"; 100_000].join(".")), "not TOML"),
+    ];
+    let long_name = "a".repeat(65);
+    for name in [
+        "",
+        &long_name,
+        "-a",
+        ".a",
+        "..",
+        "a/b",
+        "%2e%2e",
+        "n\u{430}me",
+        "e\u{301}",
+        "con",
+        "aux.rs",
+        "std",
+        "Test",
+        "a\0b",
+    ] {
+        // (`{:?}` writes a null byte as \0, which is no escape of TOML.)
+        cases.push((named(name).replace("\\0", "\\u0000").replace("\\u{301}", "\u{301}"), "package.name"));
+    }
+    let long_version = format!("1.0.0-{}", "a".repeat(10_000));
+    for v in
+        ["1", "1.0", "01.0.0", "v1.0.0", "99999999999999999999.0.0", &long_version, "\u{661}.0.0", "1.0.0 ", "1.0.0-01"]
+    {
+        cases.push((version(v), "package.version"));
+    }
+    for (text, expected) in &cases {
+        let start = std::time::Instant::now();
+        let e = cargo::read(text.as_bytes()).unwrap_err().to_string();
+        let took = start.elapsed();
+        assert!(e.contains(expected) && e.starts_with("Cargo.toml"), "{expected:?}: {}", &e[..e.len().min(300)]);
+        assert!(e.len() < 600, "{e}");
+        // 50 ms when optimised; a debug build on a busy machine is allowed more.
+        assert!(took.as_millis() < if cfg!(debug_assertions) { 2000 } else { 50 }, "{expected}: {took:?}");
+    }
+    let big = vec![b' '; usize::try_from(MAX_MANIFEST).unwrap() + 1];
+    assert_eq!(cargo::read(&big).unwrap_err().problem, Problem::TooLarge);
+    assert_eq!(cargo::read(b"[package]\nname = \"\xff\"").unwrap_err().problem, Problem::NotUtf8(18));
+    // As many as allowed are read.
+    let most: String = (0..MAX_LIST).map(|i| format!("d{i} = \"1\"\n")).collect();
+    assert_eq!(cargo::read(dependency(&most).as_bytes()).unwrap().dependencies.len(), MAX_LIST);
+}
+
+/// Text that is nearly a manifest.
+fn nearly_toml() -> impl Strategy<Value = String> {
+    let key = prop_oneof![
+        Just("name"),
+        Just("version"),
+        Just("id"),
+        Just("dependencies"),
+        Just("features"),
+        Just("tags"),
+        Just("optional"),
+        Just("package"),
+        Just("target"),
+        Just("description"),
+        Just("required"),
+        Just("registry-index"),
+    ];
+    let value = prop_oneof![
+        Just("\"1.0.0\"".to_owned()),
+        Just("\"a-b\"".to_owned()),
+        Just("[\"a\", \"b\"]".to_owned()),
+        Just("true".to_owned()),
+        Just("{ version = \"1\", package = \"x\" }".to_owned()),
+        Just("{ tags = [\"é\"] }".to_owned()),
+        "\\PC{0,12}",
+        Just("1".to_owned()),
+    ];
+    let header = prop_oneof![
+        Just("[package]"),
+        Just("[pack]"),
+        Just("[gpack]"),
+        Just("[dependencies]"),
+        Just("[target.x.dependencies]"),
+        Just("[features]"),
+        Just("[package.tags]"),
+        Just("[dev-dependencies]"),
+        Just("[pack.dependencies]"),
+        Just("[dependencies.rust]"),
+    ];
+    let line =
+        prop_oneof![4 => (key, value).prop_map(|(k, v)| format!("{k} = {v}")), 2 => header.prop_map(str::to_owned)];
+    proptest::collection::vec(line, 0..12).prop_map(|lines| lines.join("\n"))
+}
+
+proptest! {
+    #[test]
+    fn no_manifest_makes_a_reader_panic(text in prop_oneof![nearly_toml(), "\\PC{0,200}"], odd in any::<Vec<u8>>()) {
+        let mut bytes = text.into_bytes();
+        for with_odd in [false, true] {
+            if with_odd {
+                bytes.extend(&odd);
+            }
+            for result in [cargo::read(&bytes), pack::read("pack.toml", "f", &bytes), pack::read("gpack.toml", "f", &bytes)] {
+                if let Err(e) = result {
+                    prop_assert!(e.to_string().len() < 1000);
+                }
+            }
+        }
+    }
 }
