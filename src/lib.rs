@@ -9,6 +9,7 @@ pub mod format;
 mod index;
 pub mod package;
 mod publish;
+pub mod source;
 mod store;
 pub mod trust;
 

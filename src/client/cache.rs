@@ -1,9 +1,6 @@
 //! The object cache on disk: immutable objects under their digest, as they were received.
 
-use crate::{
-    format,
-    package::Link,
-};
+use crate::{format, package::Link};
 use bytes::Bytes;
 use std::{
     fs,

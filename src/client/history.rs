@@ -27,9 +27,8 @@ pub enum Pin {
 impl FromStr for Pin {
     type Err = Error;
     fn from_str(s: &str) -> Result<Self> {
-        let invalid = || {
-            Error::new(ErrorKind::Invalid, format!("{s:?} is neither a generation nor a snapshot's sha256"))
-        };
+        let invalid =
+            || Error::new(ErrorKind::Invalid, format!("{s:?} is neither a generation nor a snapshot's sha256"));
         match s.strip_prefix("sha256:").unwrap_or(s) {
             hex if hex.len() == 64 => hex.parse().map(Self::Snapshot).map_err(|_| invalid()),
             number => number.parse().map(Self::Generation).map_err(|_| invalid()),
@@ -115,20 +114,23 @@ impl Client {
             return Err(no_generation(first).with_hint(format!("the newest is {last}")));
         }
         if last - first > MAX_WALK {
-            return Err(Error::new(ErrorKind::Invalid, format!("generation {first} is more than {MAX_WALK} before the newest"))
-                .with_hint("name its snapshot by sha256 instead"));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("generation {first} is more than {MAX_WALK} before the newest"),
+            )
+            .with_hint("name its snapshot by sha256 instead"));
         }
-        let mut slots: Vec<Slot> = futures::stream::iter(first..last)
-            .map(|number| self.slot(number))
-            .buffered(PARALLEL)
-            .try_collect()
-            .await?;
+        let mut slots: Vec<Slot> =
+            futures::stream::iter(first..last).map(|number| self.slot(number)).buffered(PARALLEL).try_collect().await?;
         slots.push(head);
         for pair in slots.windows(2) {
             if pair[1].claim().previous != Some(pair[0].digest()) {
                 let place = self.inner.store.place(&keys::slot(pair[0].claim().generation));
-                return Err(Error::new(ErrorKind::Untrusted, format!("{place} is not the slot that the next one follows"))
-                    .with_hint("somebody replaced a commit of the past; `ggen-market verify` shows how far it goes"));
+                return Err(Error::new(
+                    ErrorKind::Untrusted,
+                    format!("{place} is not the slot that the next one follows"),
+                )
+                .with_hint("somebody replaced a commit of the past; `ggen-market verify` shows how far it goes"));
             }
         }
         Ok(slots)
@@ -142,10 +144,11 @@ impl Client {
                 let e = Error::from(e);
                 Error::new(e.kind(), format!("{} cannot be trusted", store.place(&key))).with_source(e)
             }),
-            Fetched::Absent | Fetched::NotModified => {
-                Err(Error::new(ErrorKind::Unavailable, format!("{} is not there, but the log goes on after it", store.place(&key)))
-                    .with_hint("the copy of the registry is incomplete"))
-            }
+            Fetched::Absent | Fetched::NotModified => Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("{} is not there, but the log goes on after it", store.place(&key)),
+            )
+            .with_hint("the copy of the registry is incomplete")),
         }
     }
 
@@ -177,7 +180,8 @@ fn no_generation(number: u64) -> Error {
 fn changed(old: Option<&PackageLines>, new: Option<&PackageLines>) -> ChangedPackage {
     let marks = |lines: Option<&PackageLines>| -> BTreeMap<_, _> {
         let lines = lines.map_or(&[][..], |p| &p.lines);
-        let mark = |l: &crate::format::Line| l.record().map(|r| (r.yanked.is_some(), r.removed.is_some())).unwrap_or_default();
+        let mark =
+            |l: &crate::format::Line| l.record().map(|r| (r.yanked.is_some(), r.removed.is_some())).unwrap_or_default();
         lines.iter().map(|l| (l.version.clone(), mark(l))).collect()
     };
     let (before, after) = (marks(old), marks(new));

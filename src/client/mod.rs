@@ -116,14 +116,18 @@ impl Client {
     /// [`ErrorKind::Invalid`] when there is no key.
     pub fn new(store: Store, keys: &[VerifierKey], options: ClientOptions) -> Result<Self> {
         if keys.is_empty() {
-            return Err(Error::new(ErrorKind::Invalid, format!("no key is pinned for {store}"))
-                .with_hint("a registry is only as good as the key that it is checked against: take it from its operator"));
+            return Err(Error::new(ErrorKind::Invalid, format!("no key is pinned for {store}")).with_hint(
+                "a registry is only as good as the key that it is checked against: take it from its operator",
+            ));
         }
         let trusted = options.cache.as_deref().map(|folder| TrustedState::new(folder, keys));
         let disk = options.cache.as_deref().map(DiskCache::new);
-        let nodes = moka::sync::Cache::builder().weigher(|_, v: &(Node, u32)| v.1).max_capacity(options.memory / 2).build();
-        let packages =
-            moka::sync::Cache::builder().weigher(|_, v: &(Arc<Package>, u32)| v.1).max_capacity(options.memory / 2).build();
+        let nodes =
+            moka::sync::Cache::builder().weigher(|_, v: &(Node, u32)| v.1).max_capacity(options.memory / 2).build();
+        let packages = moka::sync::Cache::builder()
+            .weigher(|_, v: &(Arc<Package>, u32)| v.1)
+            .max_capacity(options.memory / 2)
+            .build();
         let inner =
             Inner { store, keys: keys.to_vec(), options, trusted, disk, nodes, packages, current: Mutex::new(None) };
         Ok(Self { inner: Arc::new(inner) })
@@ -159,8 +163,11 @@ impl Client {
         let Inner { store, keys, options, trusted, .. } = &*self.inner;
         if options.offline {
             let trusted = trusted.as_ref().map(TrustedState::load).transpose()?.flatten().ok_or_else(|| {
-                Error::new(ErrorKind::Unavailable, format!("{store} was never read on this machine, and --offline forbids it now"))
-                    .with_hint("run once without --offline")
+                Error::new(
+                    ErrorKind::Unavailable,
+                    format!("{store} was never read on this machine, and --offline forbids it now"),
+                )
+                .with_hint("run once without --offline")
             })?;
             self.require_fresh(&trusted)?;
             return Ok((trusted, None));
@@ -169,14 +176,17 @@ impl Client {
         let (bytes, etag) = match self.timed(asked).await? {
             Fetched::New { bytes, etag } => (bytes, etag),
             Fetched::NotModified => {
-                let current = current.ok_or_else(|| Error::new(ErrorKind::Unavailable, "304 to a question without ETag"))?;
+                let current =
+                    current.ok_or_else(|| Error::new(ErrorKind::Unavailable, "304 to a question without ETag"))?;
                 self.require_fresh(&current.checkpoint)?;
                 return Ok((current.checkpoint.clone(), current.etag.clone()));
             }
             Fetched::Absent => {
                 let place = store.place(keys::CHECKPOINT);
                 return Err(Error::new(ErrorKind::Unavailable, format!("there is no registry: {place} is not there"))
-                    .with_hint("check the address; a registry's address is that of the folder that holds its `checkpoint`"));
+                    .with_hint(
+                        "check the address; a registry's address is that of the folder that holds its `checkpoint`",
+                    ));
             }
         };
         let in_doubt = |e: crate::trust::TrustError| {
@@ -228,7 +238,10 @@ impl Client {
         let snapshot = Snapshot::read(&raw).map_err(|e| e.at(place()))?;
         self.check_origin(&snapshot, &place())?;
         if snapshot.generation > generation {
-            return Err(Error::new(ErrorKind::Untrusted, format!("{} is of a later generation than cites it", place())));
+            return Err(Error::new(
+                ErrorKind::Untrusted,
+                format!("{} is of a later generation than cites it", place()),
+            ));
         }
         SnapshotReader::new(self.clone(), snapshot, *link, generation).map_err(|e| e.at(place()))
     }
@@ -281,8 +294,7 @@ impl Client {
         }
         let raw = self.object(&entry.link, limits::NODE, limits::NODE_RAW).await?;
         let weight = u32::try_from(raw.len()).unwrap_or(u32::MAX);
-        let node = Node::read(entry, raw)
-            .map_err(|e| e.at(self.inner.store.place(&keys::blob(&entry.link.sha256))))?;
+        let node = Node::read(entry, raw).map_err(|e| e.at(self.inner.store.place(&keys::blob(&entry.link.sha256))))?;
         self.inner.nodes.insert(entry.link.sha256, (node.clone(), weight));
         Ok(node)
     }

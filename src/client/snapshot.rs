@@ -119,7 +119,8 @@ impl SnapshotReader {
             (None, _) => {
                 let what = spec.kind.map_or_else(|| "package".to_owned(), |k| k.to_string());
                 let message = format!("{} has no {what} {}", self.shared.snapshot.origin, spec.name);
-                Err(Error::new(ErrorKind::NotFound, message).with_hint("`ggen-market list --prefix` shows what there is"))
+                Err(Error::new(ErrorKind::NotFound, message)
+                    .with_hint("`ggen-market list --prefix` shows what there is"))
             }
             (Some(package), false) => {
                 found.push(package);
@@ -149,11 +150,12 @@ impl SnapshotReader {
     /// registry is.
     pub fn list(&self) -> impl Stream<Item = Result<Package>> + Send + 'static {
         let reader = self.clone();
-        self.shards().map_ok(move |(_, node)| {
-            let packages = reader.packages_of(&node);
-            futures::stream::iter(packages.into_iter().map(Ok))
-        })
-        .try_flatten()
+        self.shards()
+            .map_ok(move |(_, node)| {
+                let packages = reader.packages_of(&node);
+                futures::stream::iter(packages.into_iter().map(Ok))
+            })
+            .try_flatten()
     }
 
     fn packages_of(&self, node: &Node) -> Vec<Package> {
@@ -206,9 +208,8 @@ impl SnapshotReader {
         let Some(link) = &record.detail else { return Ok(None) };
         let raw = self.client.object(link, limits::NODE, limits::NODE_RAW).await?;
         let place = self.client.inner.store.place(&crate::format::keys::blob(&link.sha256));
-        let detail: Detail = serde_json::from_slice(&raw).map_err(|e| {
-            FormatError::Malformed { what: "detail", reason: e.to_string() }.at(place)
-        })?;
+        let detail: Detail = serde_json::from_slice(&raw)
+            .map_err(|e| FormatError::Malformed { what: "detail", reason: e.to_string() }.at(place))?;
         Ok(Some(detail))
     }
 }

@@ -168,7 +168,10 @@ impl Audit {
                 self.shape(reader, all).await;
             }
         }
-        if options.all && let Some(link) = reader.snapshot().changes && !self.seen.contains(&link.sha256) {
+        if options.all
+            && let Some(link) = reader.snapshot().changes
+            && !self.seen.contains(&link.sha256)
+        {
             match self.client.object(&link, limits::CHANGES, limits::CHANGES_RAW).await {
                 Err(error) => self.problem(generation, error),
                 Ok(raw) => match Changes::read(&raw) {
@@ -273,8 +276,10 @@ impl Audit {
                 let (Ok(was), now) = (line.record(), now.map(format::Line::record)) else { continue };
                 let kept = matches!(&now, Some(Ok(now)) if now.archive.sha256 == was.archive.sha256);
                 if !kept && !matches!(now, Some(Err(_))) {
-                    let what = format!("generation {} lost or changed {} {}", after.generation(), old.label, line.version);
-                    let error = Error::new(crate::ErrorKind::Untrusted, what).with_hint("a release never changes and never goes without a tombstone");
+                    let what =
+                        format!("generation {} lost or changed {} {}", after.generation(), old.label, line.version);
+                    let error = Error::new(crate::ErrorKind::Untrusted, what)
+                        .with_hint("a release never changes and never goes without a tombstone");
                     self.problem(after.generation(), error);
                 }
             }

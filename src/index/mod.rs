@@ -11,8 +11,8 @@ mod edit;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use diff::{Difference, diff};
-pub(crate) use edit::{Edited, edit, missing};
+pub(crate) use diff::diff;
+pub(crate) use edit::{edit, missing};
 
 use crate::format::{Entry, FormatError, NodeType, PackageLines, Page, Shard};
 use crate::package::Sha256;

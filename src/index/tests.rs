@@ -1,9 +1,12 @@
 use super::{Node, Nodes, diff, edit, missing};
-use crate::{format::{PackageLines, Page}, package::Sha256};
-use std::sync::Arc;
 use crate::format::{Line, Object, Prefix};
+use crate::{
+    format::{PackageLines, Page},
+    package::Sha256,
+};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A set of packages, by label; the value is the number of releases and the length of each line.
 type Model = BTreeMap<String, (u8, u16)>;

@@ -4,6 +4,7 @@
 pub mod archive;
 mod detail;
 mod digest;
+pub mod manifest;
 mod name;
 mod record;
 mod time;

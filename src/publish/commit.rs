@@ -167,7 +167,10 @@ impl Registry {
                     .with_hint("one package has far too many releases, or records that are far too large"));
             }
         }
-        for level in nodes.chunk_by(|(a, _), (b, _)| (a.node, a.prefix.len()) == (b.node, b.prefix.len()) || a.node == b.node && a.node == crate::format::NodeType::Shard) {
+        for level in nodes.chunk_by(|(a, _), (b, _)| {
+            (a.node, a.prefix.len()) == (b.node, b.prefix.len())
+                || a.node == b.node && a.node == crate::format::NodeType::Shard
+        }) {
             let fresh = level.iter().filter(|(_, o)| done.insert(o.link.sha256));
             let puts = fresh.map(|(_, o)| (o.link, Payload::Bytes(o.bytes.clone()))).collect();
             self.put_all(puts, tally, options).await?;
@@ -215,13 +218,20 @@ impl Registry {
         let generation = slot.claim().generation;
         let cause = last.unwrap_or_else(|| Error::new(ErrorKind::Unavailable, "the slot cannot be read back"));
         Err(Error::new(cause.kind(), format!("could not commit generation {generation}"))
-            .with_hint("run the same command again: it finds out whether this commit took place, and goes on from there")
+            .with_hint(
+                "run the same command again: it finds out whether this commit took place, and goes on from there",
+            )
             .with_source(cause))
     }
 
     /// Signs the checkpoint of the slot that was won, and moves the pointer forward, never back (I12): whoever writes it
     /// looks at the log again afterwards, and writes again if it has gone on.
-    pub(super) async fn publish_checkpoint(&self, slot: &Slot, options: &BuildOptions, tally: &mut Tally) -> Result<()> {
+    pub(super) async fn publish_checkpoint(
+        &self,
+        slot: &Slot,
+        options: &BuildOptions,
+        tally: &mut Tally,
+    ) -> Result<()> {
         let mut slot = slot.clone();
         loop {
             let checkpoint = Checkpoint::sign(&slot, &self.key)?;
@@ -234,8 +244,11 @@ impl Registry {
             if behind {
                 let put = self.store.put_pointer(keys::CHECKPOINT, checkpoint.bytes().clone()).await;
                 put.map_err(|e| {
-                    let message = format!("generation {} is committed, but readers do not see it yet", checkpoint.generation());
-                    Error::new(e.kind(), message).with_source(e).with_hint("run the command again: it only finishes this step")
+                    let message =
+                        format!("generation {} is committed, but readers do not see it yet", checkpoint.generation());
+                    Error::new(e.kind(), message)
+                        .with_source(e)
+                        .with_hint("run the command again: it only finishes this step")
                 })?;
                 tally.puts += 1;
                 tally.bytes += checkpoint.bytes().len() as u64;

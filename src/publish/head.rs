@@ -42,7 +42,9 @@ impl Registry {
                 ErrorKind::Untrusted,
                 format!("{} is empty, but generation {} of this registry was here", self.store, trusted.generation()),
             )
-            .with_hint("the store was emptied or is another one; restore it, or start a new registry under a new key"));
+            .with_hint(
+                "the store was emptied or is another one; restore it, or start a new registry under a new key",
+            ));
         }
         Ok(newest)
     }
@@ -68,7 +70,8 @@ impl Registry {
         match self.store.get_signed(&key, None).await? {
             Fetched::New { bytes, .. } => Slot::open(bytes, &self.keys, generation).map(Some).map_err(|e| {
                 let error = Error::from(e);
-                Error::new(error.kind(), format!("{} is not a slot of this registry", self.store.place(&key))).with_source(error)
+                Error::new(error.kind(), format!("{} is not a slot of this registry", self.store.place(&key)))
+                    .with_source(error)
             }),
             Fetched::NotModified | Fetched::Absent => Ok(None),
         }
@@ -85,7 +88,8 @@ impl Registry {
         let place = || self.store.place(&keys::blob(&link.sha256));
         let snapshot = Snapshot::read(&raw).map_err(|e| e.at(place()))?;
         if snapshot.origin != slot.claim().origin.as_str() {
-            let e = format::FormatError::Malformed { what: "snapshot", reason: format!("it is of {}", snapshot.origin) };
+            let e =
+                format::FormatError::Malformed { what: "snapshot", reason: format!("it is of {}", snapshot.origin) };
             return Err(e.at(place()));
         }
         let top = snapshot.top().map_err(|e| e.at(place()))?;
@@ -123,8 +127,11 @@ impl Registry {
                 {
                     // A reader may skip such a line. A writer would lose it.
                     let place = self.store.place(&keys::blob(&entry.link.sha256));
-                    return Err(Error::new(ErrorKind::Unsupported, format!("{place} holds a record that cannot be read: {reason}"))
-                        .with_hint("upgrade ggen-market"));
+                    return Err(Error::new(
+                        ErrorKind::Unsupported,
+                        format!("{place} holds a record that cannot be read: {reason}"),
+                    )
+                    .with_hint("upgrade ggen-market"));
                 }
             }
         }

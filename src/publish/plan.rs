@@ -28,12 +28,28 @@ pub(crate) struct Change {
 #[derive(Debug)]
 pub(crate) enum What {
     /// Publish this record.
-    Add { line: Line, sha256: Sha256, name: PackageName, blobs: Box<[Blob]> },
+    Add {
+        line: Line,
+        sha256: Sha256,
+        name: PackageName,
+        blobs: Box<[Blob]>,
+    },
     /// The scan cache says that this release is unchanged: nothing to do if the registry has it.
-    Known { version: Version, sha256: Sha256 },
-    Yank { version: Version, yanked: Yanked },
-    Unyank { version: Version },
-    Remove { version: Version, removed: Removed },
+    Known {
+        version: Version,
+        sha256: Sha256,
+    },
+    Yank {
+        version: Version,
+        yanked: Yanked,
+    },
+    Unyank {
+        version: Version,
+    },
+    Remove {
+        version: Version,
+        removed: Removed,
+    },
 }
 
 impl What {
@@ -89,10 +105,7 @@ pub(crate) struct Plan {
 /// input gives the same result whatever order a parallel scan found it in. "First" in "first publish wins" means this.
 pub(crate) fn sort(changes: &mut [Change]) {
     changes.par_sort_unstable_by(|a, b| {
-        a.key
-            .cmp(&b.key)
-            .then_with(|| a.what.version().cmp(b.what.version()))
-            .then_with(|| a.place.cmp(&b.place))
+        a.key.cmp(&b.key).then_with(|| a.what.version().cmp(b.what.version())).then_with(|| a.place.cmp(&b.place))
     });
 }
 
@@ -102,7 +115,8 @@ pub(crate) fn plan(tree: &Tree, changes: &[Change]) -> Result<Plan, Missing> {
         .par_chunk_by(|a, b| a.key == b.key)
         .map(|group| lookup(tree, &group[0].key).map(|old| plan_package(old.map(|p| &**p), group)))
         .collect();
-    let mut out = Plan { packages: Vec::new(), outcomes: Vec::with_capacity(changes.len()), changed: Changes::default() };
+    let mut out =
+        Plan { packages: Vec::new(), outcomes: Vec::with_capacity(changes.len()), changed: Changes::default() };
     let mut lacking = Vec::new();
     for group in groups {
         match group {
@@ -192,9 +206,11 @@ impl Package {
         if !self.lines.lines.is_empty() {
             let known = self.identity(0)?.name;
             if known != *name {
-                let message = format!("{label} is already published under the spelling {known}; {name} would be its twin");
-                return Err(Error::new(ErrorKind::Conflict, message)
-                    .with_hint("names that differ only in case or in '-' against '_' are one package: use the published spelling"));
+                let message =
+                    format!("{label} is already published under the spelling {known}; {name} would be its twin");
+                return Err(Error::new(ErrorKind::Conflict, message).with_hint(
+                    "names that differ only in case or in '-' against '_' are one package: use the published spelling",
+                ));
             }
         }
         let Some(at) = at else {
@@ -208,7 +224,11 @@ impl Package {
             let message = format!(
                 "{label}@{there} is already published with other bytes: sha256 {} there, {sha256} here{}",
                 same.archive.sha256,
-                if there == line.version { "" } else { " (versions that differ only in build metadata are one release)" },
+                if there == line.version {
+                    ""
+                } else {
+                    " (versions that differ only in build metadata are one release)"
+                },
             );
             return Err(Error::new(ErrorKind::Conflict, message)
                 .with_hint("a release never changes once it is published: give the new bytes a new version"));
@@ -243,7 +263,9 @@ impl Package {
         let value = to_value(removed)?;
         self.edit(at, |record| {
             // What identifies the release stays, so that its name and version are never given to other bytes (I9).
-            record.retain(|member, _| ["archive", "kind", "name", "published", "v", "version"].contains(&member.as_str()));
+            record.retain(|member, _| {
+                ["archive", "kind", "name", "published", "v", "version"].contains(&member.as_str())
+            });
             record.insert("removed".into(), value);
         })?;
         self.changed.removed.push(self.lines.lines[at].version.clone());
@@ -272,7 +294,9 @@ pub(crate) fn shown(label: &str) -> String {
 
 fn parse<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, Error> {
     serde_json::from_slice(line).map_err(|e| {
-        Error::new(ErrorKind::Unsupported, "a stored record cannot be read").with_source(e).with_hint("upgrade ggen-market")
+        Error::new(ErrorKind::Unsupported, "a stored record cannot be read")
+            .with_source(e)
+            .with_hint("upgrade ggen-market")
     })
 }
 

@@ -294,14 +294,20 @@ impl Registry {
     }
 
     /// Reads the files of releases that only the scan cache knew, and that the registry turned out not to have.
-    async fn read_again(&self, batch: &mut Batch, outcomes: &[Outcome], options: &BuildOptions) -> Result<Vec<Refusal>> {
+    async fn read_again(
+        &self,
+        batch: &mut Batch,
+        outcomes: &[Outcome],
+        options: &BuildOptions,
+    ) -> Result<Vec<Refusal>> {
         let stale: Vec<bool> = outcomes.iter().map(|o| matches!(o, Outcome::Stale)).collect();
         let (options, spool) = (scan_options(options), Arc::clone(&batch.spool));
         let changes = std::mem::take(&mut batch.changes);
         let (changes, refused) = cpu::run(move || {
             let mut kept = Vec::new();
             let mut refused = Vec::new();
-            let changes = Arc::try_unwrap(changes).unwrap_or_else(|_| unreachable!("the commit that shared it is over"));
+            let changes =
+                Arc::try_unwrap(changes).unwrap_or_else(|_| unreachable!("the commit that shared it is over"));
             for (change, stale) in changes.into_iter().zip(stale) {
                 let Some(place) = change.place.as_ref().filter(|_| stale) else {
                     kept.push(change);
@@ -343,7 +349,10 @@ fn report(batch: &Batch, committed: Committed, mut refused: Vec<Refusal>, scan: 
             // A file that changes between two readings of one run; the next run sees it.
             Outcome::Stale => {}
             Outcome::Refused(error) => {
-                let place = change.place.clone().unwrap_or_else(|| Place::named(&shown(&change.label)));
+                let place = change
+                    .place
+                    .clone()
+                    .unwrap_or_else(|| Place { path: Path::new(&shown(&change.label)).into(), line: None });
                 refused.push(Refusal { place, error });
             }
         }

@@ -33,7 +33,8 @@ fn fresh(candidate: Candidate, spool: &Spool) -> Result<Change, Error> {
     let id = record.id()?;
     let mut blobs = Vec::new();
     if let Some(detail) = detail {
-        let refused = |e: serde_json::Error| Error::new(ErrorKind::Refused, "its detail cannot be written").with_source(e);
+        let refused =
+            |e: serde_json::Error| Error::new(ErrorKind::Refused, "its detail cannot be written").with_source(e);
         let object = Object::seal(&serde_json::to_vec(&detail).map_err(refused)?);
         if object.link.size > limits::NODE || object.link.raw > Some(limits::NODE_RAW) {
             return Err(Error::new(ErrorKind::Refused, "its readme and manifest are too large"));

@@ -9,7 +9,7 @@ mod write;
 
 pub use open::Store;
 pub(crate) use read::{Fetched, PARALLEL, load_nodes};
-pub(crate) use trusted::{TrustedState, write_durably};
+pub(crate) use trusted::TrustedState;
 pub(crate) use url::stream_url;
 pub(crate) use write::{Created, Later, Payload, Put};
 

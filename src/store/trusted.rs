@@ -86,7 +86,7 @@ impl TrustedState {
 }
 
 /// Writes a file so that a crash leaves the old one or the new one: temporary file, flush, rename, flush of the folder.
-pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<()> {
+fn write_durably(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let failed = |e| Error::io("write", path, e);
     let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;

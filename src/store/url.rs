@@ -33,7 +33,8 @@ fn client() -> Result<&'static reqwest::Client> {
             .connect_timeout(Duration::from_secs(10))
             .read_timeout(Duration::from_secs(20))
             .redirect(reqwest::redirect::Policy::custom(|attempt| {
-                let downgrade = attempt.previous().last().is_some_and(|p| p.scheme() == "https") && attempt.url().scheme() != "https";
+                let downgrade = attempt.previous().last().is_some_and(|p| p.scheme() == "https")
+                    && attempt.url().scheme() != "https";
                 if attempt.previous().len() > 5 || downgrade {
                     attempt.error("too many redirects, or one from https to http")
                 } else {

@@ -1,4 +1,7 @@
 //! The integration tests: one binary, one module for each subject.
 
 mod archive;
+mod manifest;
+mod registry;
+mod source;
 mod support;
