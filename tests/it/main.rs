@@ -2,6 +2,7 @@
 
 mod archive;
 mod manifest;
+mod publish;
 mod registry;
 mod source;
 mod support;
