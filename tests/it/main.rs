@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one module for each subject.
 
 mod archive;
+mod client;
 mod manifest;
 mod publish;
 mod registry;

@@ -54,6 +54,14 @@ impl World {
         Client::new(self.referee.store(), &[self.key.clone()], ClientOptions::default()).unwrap()
     }
 
+    /// A client with a cache and a trust state of its own.
+    pub(crate) fn client_with(&self, change: impl FnOnce(&mut ClientOptions)) -> Client {
+        let mut options = ClientOptions::default();
+        options.cache = Some(self.dir.path().join("cache"));
+        change(&mut options);
+        Client::new(self.referee.store(), &[self.key.clone()], options).unwrap()
+    }
+
     pub(crate) fn sources(&self) -> PathBuf {
         self.dir.path().join("packages")
     }
