@@ -40,7 +40,7 @@ pub(super) fn read(line: &[u8], now: Timestamp) -> Result<(Record, Option<Detail
         // A list's line is one line: serde_json's own count of lines says nothing.
         let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
         let reason = clean_line(reason).unwrap_or_default();
-        LineError::Json { column: e.column(), reason: reason.chars().take(200).collect() }
+        LineError::Json { column: e.column().max(1), reason: reason.chars().take(200).collect() }
     })?;
     line.into_release(now)
 }
