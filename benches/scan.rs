@@ -1,6 +1,10 @@
 //! What scanning sources costs: a long list, many unchanged files, and real crates read anew.
 
-#![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "criterion's macros make undocumented functions; a bench may fail"
+)]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ggen_marketplace::{
@@ -53,7 +57,9 @@ fn lists(c: &mut Criterion) {
     let options = ScanOptions::new(Timestamp::from_unix(0));
     let mut group = c.benchmark_group("list");
     group.throughput(Throughput::Elements(lines)).sample_size(10);
-    group.bench_function("1,000,000 lines", |b| b.iter(|| assert_eq!(count(&[path.clone()], &options), lines)));
+    group.bench_function("1,000,000 lines", |b| {
+        b.iter(|| assert_eq!(count(std::slice::from_ref(&path), &options), lines))
+    });
     group.finish();
 }
 
@@ -75,11 +81,12 @@ fn unchanged(c: &mut Criterion) {
     }
     let mut options = ScanOptions::new(Timestamp::from_unix(0));
     options.cache = Some(folder.path().join("cache"));
-    count(&[source.clone()], &options);
+    count(std::slice::from_ref(&source), &options);
     let mut group = c.benchmark_group("cache");
     group.throughput(Throughput::Elements(files)).sample_size(20);
-    group
-        .bench_function("10,000 unchanged files", |b| b.iter(|| assert_eq!(count(&[source.clone()], &options), files)));
+    group.bench_function("10,000 unchanged files", |b| {
+        b.iter(|| assert_eq!(count(std::slice::from_ref(&source), &options), files))
+    });
     group.finish();
 }
 
@@ -89,7 +96,9 @@ fn crates(c: &mut Criterion) {
     let options = ScanOptions::new(Timestamp::from_unix(0));
     let mut group = c.benchmark_group("crates");
     group.throughput(Throughput::Bytes(size)).sample_size(10);
-    group.bench_function("171 real crates", |b| b.iter(|| assert_eq!(count(&[crates.clone()], &options), 171)));
+    group.bench_function("171 real crates", |b| {
+        b.iter(|| assert_eq!(count(std::slice::from_ref(&crates), &options), 171))
+    });
     group.finish();
 }
 
