@@ -58,7 +58,7 @@ fn lists(c: &mut Criterion) {
     let mut group = c.benchmark_group("list");
     group.throughput(Throughput::Elements(lines)).sample_size(10);
     group.bench_function("1,000,000 lines", |b| {
-        b.iter(|| assert_eq!(count(std::slice::from_ref(&path), &options), lines))
+        b.iter(|| assert_eq!(count(std::slice::from_ref(&path), &options), lines));
     });
     group.finish();
 }
@@ -85,7 +85,7 @@ fn unchanged(c: &mut Criterion) {
     let mut group = c.benchmark_group("cache");
     group.throughput(Throughput::Elements(files)).sample_size(20);
     group.bench_function("10,000 unchanged files", |b| {
-        b.iter(|| assert_eq!(count(std::slice::from_ref(&source), &options), files))
+        b.iter(|| assert_eq!(count(std::slice::from_ref(&source), &options), files));
     });
     group.finish();
 }
@@ -97,7 +97,7 @@ fn crates(c: &mut Criterion) {
     let mut group = c.benchmark_group("crates");
     group.throughput(Throughput::Bytes(size)).sample_size(10);
     group.bench_function("171 real crates", |b| {
-        b.iter(|| assert_eq!(count(std::slice::from_ref(&crates), &options), 171))
+        b.iter(|| assert_eq!(count(std::slice::from_ref(&crates), &options), 171));
     });
     group.finish();
 }

@@ -325,7 +325,7 @@ fn what_was_modified_just_now_is_not_trusted() {
     run(&[f], &o);
     assert_eq!(run(&[f], &o).stats.known, 0);
     // A pinned build time is not the time of the scan.
-    let pinned = ScanOptions { now: Timestamp::from_unix(4_000_000_000), ..o.clone() };
+    let pinned = ScanOptions { now: Timestamp::from_unix(4_000_000_000), ..o };
     run(&[f], &pinned);
     assert_eq!(run(&[f], &pinned).stats.known, 0);
 }
