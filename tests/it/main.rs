@@ -1,4 +1,6 @@
 //! The integration tests: one binary, one module for each subject.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests are tests too")]
+
 mod archive;
 mod support;
