@@ -131,7 +131,7 @@ mod tests {
             b"010 path=a\n",
             b" 11 path=a\n",
             b"+11 path=a\n",
-            b"5 a=\n",
+            b"5 ab\n",
             b"4 =\n",
             b"6 =ab\n",
             b"99999999999999999999 path=a\n",
