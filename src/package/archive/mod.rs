@@ -18,7 +18,8 @@ mod read;
 mod stream;
 
 pub use error::{ArchiveError, PathProblem};
-pub(crate) use pack::walk;
+#[allow(unused_imports, reason = "sources take a folder's fingerprint from these")]
+pub(crate) use pack::{PackFile, walk};
 pub use pack::{SKIPPED, pack};
 pub use read::read;
 
