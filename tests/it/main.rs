@@ -1,2 +1,4 @@
 //! The integration tests: one binary, one module for each subject.
+
+mod layering;
 mod trust;
