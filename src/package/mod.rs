@@ -1,8 +1,10 @@
 //! What a package is: its name, versions, digests, the record that describes a release, and how archives and manifests
 //! are read. No module here does network I/O, and none knows how a registry is stored.
 
+pub mod archive;
 mod detail;
 mod digest;
+pub mod manifest;
 mod name;
 mod record;
 mod time;

@@ -225,13 +225,14 @@ impl PackageId {
         &self.name
     }
 
-    /// Its place in the index: the sha256 of `<kind>/<normalised name>`, read as bits from the most significant.
+    /// `<kind>/<normalised name>`, the form that stored objects use.
+    pub fn label(&self) -> String {
+        format!("{}/{}", self.kind, self.name)
+    }
+
+    /// Its place in the index: the sha256 of its label, read as bits from the most significant.
     pub fn key(&self) -> Sha256 {
-        let mut h = super::Sha256Hasher::default();
-        h.update(self.kind.as_str().as_bytes());
-        h.update(b"/");
-        h.update(self.name.as_bytes());
-        h.finish()
+        Sha256::of(self.label().as_bytes())
     }
 }
 

@@ -1,0 +1,206 @@
+//! The past: the log of generations, older snapshots, and what lies between two of them.
+
+use super::{Client, SnapshotReader};
+use crate::{
+    Error, ErrorKind, Result,
+    format::{ChangedPackage, Changes, PackageLines, Snapshot, keys, limits},
+    index::{self, Missing, Nodes},
+    package::{Sha256, Timestamp},
+    store::{Fetched, PARALLEL},
+    trust::Slot,
+};
+use futures::{StreamExt, TryStreamExt};
+use std::{collections::BTreeMap, str::FromStr};
+
+/// The longest stretch of the log that is walked at once.
+const MAX_WALK: u64 = 100_000;
+
+/// Which state to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pin {
+    /// The one that this generation committed.
+    Generation(u64),
+    /// The snapshot with this digest. Whoever names a digest needs no log: the digest itself is the proof.
+    Snapshot(Sha256),
+}
+
+impl FromStr for Pin {
+    type Err = Error;
+    fn from_str(s: &str) -> Result<Self> {
+        let invalid =
+            || Error::new(ErrorKind::Invalid, format!("{s:?} is neither a generation nor a snapshot's sha256"));
+        match s.strip_prefix("sha256:").unwrap_or(s) {
+            hex if hex.len() == 64 => hex.parse().map(Self::Snapshot).map_err(|_| invalid()),
+            number => number.parse().map(Self::Generation).map_err(|_| invalid()),
+        }
+    }
+}
+
+/// One commit of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Generation {
+    /// Its number.
+    pub number: u64,
+    /// When it was committed.
+    pub time: Timestamp,
+    /// When its checkpoint expires.
+    pub expires: Timestamp,
+    /// The digest of its slot.
+    pub slot: Sha256,
+    /// The digest of its snapshot. The same as that of the generation before when only the expiry was renewed.
+    pub snapshot: Sha256,
+    /// Packages in it.
+    pub packages: u64,
+    /// Releases in it.
+    pub releases: u64,
+}
+
+impl Client {
+    /// An older state. A generation is proved to be one by the chain of digests that leads to it from the newest slot.
+    pub async fn at(&self, pin: Pin) -> Result<SnapshotReader> {
+        match pin {
+            Pin::Snapshot(sha256) => self.at_snapshot(&sha256).await,
+            Pin::Generation(number) => {
+                let slots = self.chain_down_to(number).await?;
+                let slot = slots.first().ok_or_else(|| no_generation(number))?;
+                self.reader(&slot.claim().snapshot, number).await
+            }
+        }
+    }
+
+    async fn at_snapshot(&self, sha256: &Sha256) -> Result<SnapshotReader> {
+        let (raw, link) = self.timed(self.inner.store.get_unsized(sha256, limits::NODE, limits::NODE_RAW)).await?;
+        let place = || self.inner.store.place(&keys::blob(sha256));
+        let snapshot = Snapshot::read(&raw).map_err(|e| e.at(place()))?;
+        self.check_origin(&snapshot, &place())?;
+        let generation = snapshot.generation;
+        SnapshotReader::new(self.clone(), snapshot, link, generation).map_err(|e| e.at(place()))
+    }
+
+    /// The newest commits, the newest first.
+    pub async fn history(&self, newest: u64) -> Result<Vec<Generation>> {
+        let head = self.head().await?;
+        let last = head.claim().generation;
+        let slots = self.chain_down_to((last + 1).saturating_sub(newest.max(1))).await?;
+        let rows = futures::stream::iter(slots.into_iter().rev()).map(|slot| async move {
+            let claim = slot.claim();
+            let reader = self.reader(&claim.snapshot, claim.generation).await?;
+            Ok::<_, Error>(Generation {
+                number: claim.generation,
+                time: claim.time,
+                expires: claim.expires,
+                slot: slot.digest(),
+                snapshot: claim.snapshot.sha256,
+                packages: reader.snapshot().packages,
+                releases: reader.snapshot().releases,
+            })
+        });
+        rows.buffered(PARALLEL).try_collect().await
+    }
+
+    /// The newest slot.
+    pub(super) async fn head(&self) -> Result<Slot> {
+        self.latest().await?;
+        let current = self.current().ok_or_else(|| Error::new(ErrorKind::Unavailable, "nothing was read yet"))?;
+        Ok(current.checkpoint.slot().clone())
+    }
+
+    /// The slots from `first` to the newest, in order, each checked to be the one that the next one follows.
+    pub(super) async fn chain_down_to(&self, first: u64) -> Result<Vec<Slot>> {
+        let head = self.head().await?;
+        let last = head.claim().generation;
+        if first > last {
+            return Err(no_generation(first).with_hint(format!("the newest is {last}")));
+        }
+        if last - first > MAX_WALK {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("generation {first} is more than {MAX_WALK} before the newest"),
+            )
+            .with_hint("name its snapshot by sha256 instead"));
+        }
+        let mut slots: Vec<Slot> =
+            futures::stream::iter(first..last).map(|number| self.slot(number)).buffered(PARALLEL).try_collect().await?;
+        slots.push(head);
+        for pair in slots.windows(2) {
+            if pair[1].claim().previous != Some(pair[0].digest()) {
+                let place = self.inner.store.place(&keys::slot(pair[0].claim().generation));
+                return Err(Error::new(
+                    ErrorKind::Untrusted,
+                    format!("{place} is not the slot that the next one follows"),
+                )
+                .with_hint("somebody replaced a commit of the past; `ggen-market verify` shows how far it goes"));
+            }
+        }
+        Ok(slots)
+    }
+
+    async fn slot(&self, number: u64) -> Result<Slot> {
+        let key = keys::slot(number);
+        let store = &self.inner.store;
+        match self.timed(store.get_signed(&key, None)).await? {
+            Fetched::New { bytes, .. } => Slot::open(bytes, &self.inner.keys, number).map_err(|e| {
+                let e = Error::from(e);
+                Error::new(e.kind(), format!("{} cannot be trusted", store.place(&key))).with_source(e)
+            }),
+            Fetched::Absent | Fetched::NotModified => Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("{} is not there, but the log goes on after it", store.place(&key)),
+            )
+            .with_hint("the copy of the registry is incomplete")),
+        }
+    }
+
+    /// What changed from one state to another: the links that differ are walked, and no others.
+    pub async fn diff(&self, old: &SnapshotReader, new: &SnapshotReader) -> Result<Changes> {
+        let mut nodes = Nodes::new();
+        let differences = loop {
+            match index::diff(old.top(), new.top(), &nodes) {
+                Ok(out) => break out,
+                Err(Missing(lacking)) => {
+                    let mut fetched = Box::pin(new.nodes(lacking));
+                    while let Some((entry, node)) = fetched.try_next().await? {
+                        nodes.insert(entry.link.sha256, node);
+                    }
+                }
+            }
+        };
+        let mut out: Vec<_> = differences.iter().map(|d| changed(d.old.as_deref(), d.new.as_deref())).collect();
+        out.sort_by(|a, b| a.package.cmp(&b.package));
+        Ok(Changes(out))
+    }
+}
+
+fn no_generation(number: u64) -> Error {
+    Error::new(ErrorKind::NotFound, format!("there is no generation {number}"))
+}
+
+/// What became of one package.
+fn changed(old: Option<&PackageLines>, new: Option<&PackageLines>) -> ChangedPackage {
+    let marks = |lines: Option<&PackageLines>| -> BTreeMap<_, _> {
+        let lines = lines.map_or(&[][..], |p| &p.lines);
+        let mark =
+            |l: &crate::format::Line| l.record().map(|r| (r.yanked.is_some(), r.removed.is_some())).unwrap_or_default();
+        lines.iter().map(|l| (l.version.clone(), mark(l))).collect()
+    };
+    let (before, after) = (marks(old), marks(new));
+    let mut out = ChangedPackage::new(new.or(old).map_or("", |p| &p.label));
+    for (version, &(yanked, removed)) in &after {
+        let was = before.get(version).copied();
+        if was.is_none_or(|w| w.1 && !removed) {
+            out.added.push(version.clone());
+        }
+        if removed && was != Some((yanked, true)) {
+            out.removed.push(version.clone());
+        }
+        match (was.is_some_and(|w| w.0), yanked) {
+            (false, true) => out.yanked.push(version.clone()),
+            (true, false) if !removed => out.unyanked.push(version.clone()),
+            _ => {}
+        }
+    }
+    // Only between states that are not one log: there, a release never goes without a tombstone (I9).
+    out.removed.extend(before.into_keys().filter(|v| !after.contains_key(v)));
+    out
+}

@@ -1,0 +1,334 @@
+//! Reading a registry: what a program embeds.
+//!
+//! A [`Client`] knows where the registry is, which key it must be signed by, and what was trusted last. It hands out
+//! [`SnapshotReader`]s: one verified state each, so that a program that looks up ten packages sees them all as of one
+//! moment. Nodes of the index never change, so they are cached for ever: in memory, and on disk by their digest.
+//!
+//! Every call can be dropped at any time (that is how a future is cancelled): nothing is left behind but a temporary file
+//! that the operating system removes.
+
+mod cache;
+mod fetch;
+mod history;
+mod package;
+mod snapshot;
+mod verify;
+
+pub use history::{Generation, Pin};
+pub use package::Package;
+pub use snapshot::SnapshotReader;
+pub use verify::{Problem, Verified, VerifyOptions};
+
+use crate::{
+    Error, ErrorKind, Result, cpu,
+    format::{self, Entry, Snapshot, keys, limits},
+    index::Node,
+    package::{Link, Sha256, Timestamp},
+    store::{Fetched, Store, TrustedState},
+    trust::{Checkpoint, VerifierKey},
+};
+use bytes::Bytes;
+use cache::DiskCache;
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// How to read.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ClientOptions {
+    /// A folder of this machine for the object cache and the trust state. Without one nothing is remembered, not even which
+    /// generation was seen last: then an old state of the registry cannot be told from the newest.
+    pub cache: Option<PathBuf>,
+    /// Ask the network for nothing: use the state trusted last, and the cache.
+    pub offline: bool,
+    /// Within this time after a checkpoint was fetched it is not asked for again.
+    pub freshness: Duration,
+    /// Read a registry whose newest checkpoint has expired, with a warning in the log.
+    pub allow_expired: bool,
+    /// How long one metadata object may take, retries included. (Archives are bounded by silence, not by size.)
+    pub timeout: Duration,
+    /// How many bytes of parsed index to keep in memory.
+    pub memory: u64,
+}
+
+impl Default for ClientOptions {
+    /// No cache on disk, 5 s freshness, 60 s timeout, 64 MiB of memory.
+    fn default() -> Self {
+        Self {
+            cache: None,
+            offline: false,
+            freshness: Duration::from_secs(5),
+            allow_expired: false,
+            timeout: Duration::from_secs(60),
+            memory: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// A registry, for those who read it. Cheap to clone; all clones share the caches.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), ggen_marketplace::Error> {
+/// use ggen_marketplace::{Client, ClientOptions, Store};
+/// let store = Store::open("https://packages.example.com/ggen")?;
+/// let key = "packages.example.com/ggen+c5ac1d3d+AYx…".parse()?;
+/// let client = Client::new(store, &[key], ClientOptions::default())?;
+/// let newest = client.latest().await?;
+/// let package = newest.find(&"hello-pack".parse()?).await?;
+/// println!("{:?}", package.newest().map(|r| &r.version));
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    keys: Vec<VerifierKey>,
+    options: ClientOptions,
+    trusted: Option<TrustedState>,
+    disk: Option<DiskCache>,
+    /// Parsed nodes, weighed by their uncompressed bytes.
+    nodes: moka::sync::Cache<Sha256, (Node, u32)>,
+    /// Parsed packages, by shard and key.
+    packages: moka::sync::Cache<(Sha256, Sha256), (Arc<Package>, u32)>,
+    /// What was fetched last, so that the next question can be a conditional one, or none.
+    current: Mutex<Option<Current>>,
+}
+
+#[derive(Clone)]
+struct Current {
+    reader: SnapshotReader,
+    checkpoint: Checkpoint,
+    etag: Option<String>,
+    asked: Instant,
+}
+
+impl Client {
+    /// A client for the registry in `store` that is signed by one of `keys`, all of the same origin.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when there is no key.
+    pub fn new(store: Store, keys: &[VerifierKey], options: ClientOptions) -> Result<Self> {
+        if keys.is_empty() {
+            return Err(Error::new(ErrorKind::Invalid, format!("no key is pinned for {store}")).with_hint(
+                "a registry is only as good as the key that it is checked against: take it from its operator",
+            ));
+        }
+        let trusted = options.cache.as_deref().map(|folder| TrustedState::new(folder, keys));
+        let disk = options.cache.as_deref().map(DiskCache::new);
+        let nodes =
+            moka::sync::Cache::builder().weigher(|_, v: &(Node, u32)| v.1).max_capacity(options.memory / 2).build();
+        let packages = moka::sync::Cache::builder()
+            .weigher(|_, v: &(Arc<Package>, u32)| v.1)
+            .max_capacity(options.memory / 2)
+            .build();
+        let inner =
+            Inner { store, keys: keys.to_vec(), options, trusted, disk, nodes, packages, current: Mutex::new(None) };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The newest state of the registry that can be had and trusted.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Untrusted`] for a checkpoint that does not verify or contradicts an earlier one,
+    /// [`ErrorKind::Expired`], [`ErrorKind::Unavailable`].
+    pub async fn latest(&self) -> Result<SnapshotReader> {
+        let current = self.current();
+        if let Some(current) = &current
+            && current.asked.elapsed() < self.inner.options.freshness
+            && self.is_fresh(&current.checkpoint)
+        {
+            return Ok(current.reader.clone());
+        }
+        let (checkpoint, etag) = self.checkpoint(current.as_ref()).await?;
+        if let Some(mut current) = current.filter(|c| c.checkpoint == checkpoint) {
+            (current.asked, current.etag) = (Instant::now(), etag);
+            let reader = current.reader.clone();
+            *self.lock() = Some(current);
+            return Ok(reader);
+        }
+        let reader = self.reader(&checkpoint.slot().claim().snapshot, checkpoint.generation()).await?;
+        *self.lock() = Some(Current { reader: reader.clone(), checkpoint, etag, asked: Instant::now() });
+        Ok(reader)
+    }
+
+    /// The checkpoint to go by, decided as [`trust::decide`](crate::trust::decide) says.
+    async fn checkpoint(&self, current: Option<&Current>) -> Result<(Checkpoint, Option<String>)> {
+        let Inner { store, keys, options, trusted, .. } = &*self.inner;
+        if options.offline {
+            let trusted = trusted.as_ref().map(TrustedState::load).transpose()?.flatten().ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Unavailable,
+                    format!("{store} was never read on this machine, and --offline forbids it now"),
+                )
+                .with_hint("run once without --offline")
+            })?;
+            self.require_fresh(&trusted)?;
+            return Ok((trusted, None));
+        }
+        let asked = store.get_signed(keys::CHECKPOINT, current.and_then(|c| c.etag.as_deref()));
+        let (bytes, etag) = match self.timed(asked).await? {
+            Fetched::New { bytes, etag } => (bytes, etag),
+            Fetched::NotModified => {
+                let current =
+                    current.ok_or_else(|| Error::new(ErrorKind::Unavailable, "304 to a question without ETag"))?;
+                self.require_fresh(&current.checkpoint)?;
+                return Ok((current.checkpoint.clone(), current.etag.clone()));
+            }
+            Fetched::Absent => {
+                let place = store.place(keys::CHECKPOINT);
+                return Err(Error::new(ErrorKind::Unavailable, format!("there is no registry: {place} is not there"))
+                    .with_hint(
+                        "check the address; a registry's address is that of the folder that holds its `checkpoint`",
+                    ));
+            }
+        };
+        let in_doubt = |e: crate::trust::TrustError| {
+            let e = Error::from(e);
+            Error::new(e.kind(), format!("{} cannot be trusted", store.place(keys::CHECKPOINT)))
+                .with_hint(e.hint().unwrap_or("ask the registry's operator").to_owned())
+                .with_source(e)
+        };
+        let seen = Checkpoint::open(bytes, keys).map_err(in_doubt)?;
+        let now = Timestamp::now();
+        let previous = current.map(|c| &c.checkpoint);
+        let (decision, checkpoint) = match trusted {
+            Some(state) => state.see(&seen, now)?,
+            None => {
+                let decision = crate::trust::decide(previous, &seen, now);
+                let keep = if decision.replaces_trusted() { &seen } else { previous.unwrap_or(&seen) };
+                (decision.clone(), keep.clone())
+            }
+        };
+        decision.require_honest().map_err(in_doubt)?;
+        if let crate::trust::Verdict::StaleMirror { behind } = decision.verdict {
+            tracing::warn!("{store} is {behind} generations behind what was read before; using what was read before");
+        }
+        self.require_fresh(&checkpoint)?;
+        // An ETag belongs to the bytes that were served, not to a newer checkpoint that is kept instead.
+        let etag = etag.filter(|_| checkpoint == seen);
+        Ok((checkpoint, etag))
+    }
+
+    fn is_fresh(&self, checkpoint: &Checkpoint) -> bool {
+        self.inner.options.allow_expired || Timestamp::now() < checkpoint.slot().claim().expires
+    }
+
+    fn require_fresh(&self, checkpoint: &Checkpoint) -> Result<()> {
+        let decision = crate::trust::decide(Some(checkpoint), checkpoint, Timestamp::now());
+        match decision.require_fresh() {
+            Err(e) if self.inner.options.allow_expired => {
+                tracing::warn!("{e}; going on, as asked");
+                Ok(())
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// A reader of the snapshot behind a link.
+    async fn reader(&self, link: &Link, generation: u64) -> Result<SnapshotReader> {
+        let raw = self.object(link, limits::NODE, limits::NODE_RAW).await?;
+        let place = || self.inner.store.place(&keys::blob(&link.sha256));
+        let snapshot = Snapshot::read(&raw).map_err(|e| e.at(place()))?;
+        self.check_origin(&snapshot, &place())?;
+        if snapshot.generation > generation {
+            return Err(Error::new(
+                ErrorKind::Untrusted,
+                format!("{} is of a later generation than cites it", place()),
+            ));
+        }
+        SnapshotReader::new(self.clone(), snapshot, *link, generation).map_err(|e| e.at(place()))
+    }
+
+    fn check_origin(&self, snapshot: &Snapshot, place: &str) -> Result<()> {
+        let pinned = self.inner.keys.first().map(|k| k.origin().as_str()).unwrap_or_default();
+        if snapshot.origin == pinned {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Untrusted, format!("{place} is of {}, not of {pinned}", snapshot.origin)))
+    }
+
+    /// An immutable object, decompressed: from the disk, else from the store.
+    async fn object(&self, link: &Link, max: u64, max_raw: u64) -> Result<Vec<u8>> {
+        let place = || self.inner.store.place(&keys::blob(&link.sha256));
+        let (size, raw) = (link.size, link.raw.unwrap_or(link.size));
+        if size > max || raw > max_raw {
+            return Err(format::FormatError::TooLarge { size: size.max(raw), max }.at(place()));
+        }
+        let bytes = self.stored(link, max).await?;
+        // A small object is decompressed faster than it is handed to another thread.
+        let small = raw <= 256 * 1024;
+        let link = *link;
+        let open = move || format::open(&bytes, &link);
+        if small { open() } else { cpu::run(open).await }.map_err(|e| e.at(place()))
+    }
+
+    /// The stored bytes of an immutable object, checked.
+    async fn stored(&self, link: &Link, max: u64) -> Result<Bytes> {
+        if let Some(disk) = &self.inner.disk
+            && let Some(bytes) = disk.get(link)
+        {
+            return Ok(bytes);
+        }
+        if self.inner.options.offline {
+            return Err(Error::new(ErrorKind::Unavailable, format!("{} is not in the cache", link.sha256))
+                .with_hint("run once without --offline"));
+        }
+        let bytes = self.timed(self.inner.store.get_linked(link, max)).await?;
+        if let Some(disk) = &self.inner.disk {
+            disk.put(link, &bytes);
+        }
+        Ok(bytes)
+    }
+
+    /// A node of the index: from memory, from the disk, or from the store.
+    async fn node(&self, entry: &Entry) -> Result<Node> {
+        if let Some((node, _)) = self.inner.nodes.get(&entry.link.sha256) {
+            return Ok(node);
+        }
+        let raw = self.object(&entry.link, limits::NODE, limits::NODE_RAW).await?;
+        let weight = u32::try_from(raw.len()).unwrap_or(u32::MAX);
+        let node = Node::read(entry, raw).map_err(|e| e.at(self.inner.store.place(&keys::blob(&entry.link.sha256))))?;
+        self.inner.nodes.insert(entry.link.sha256, (node.clone(), weight));
+        Ok(node)
+    }
+
+    async fn timed<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let limit = self.inner.options.timeout;
+        tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+            let message = format!("{} did not answer within {} s", self.inner.store, limit.as_secs());
+            Err(Error::new(ErrorKind::Unavailable, message).with_hint("try again, or allow it more time"))
+        })
+    }
+
+    fn current(&self) -> Option<Current> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Current>> {
+        // What is inside is replaced as a whole, so a panic elsewhere cannot have left it half-done.
+        self.inner.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client({})", self.inner.store)
+    }
+}
+
+/// The folder for caches that a client of this user's has by default: `GGEN_MARKET_CACHE`, else the system's place.
+pub fn default_cache() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    if let Some(path) = set("GGEN_MARKET_CACHE") {
+        return Some(path);
+    }
+    let base = if cfg!(windows) { set("LOCALAPPDATA") } else { set("XDG_CACHE_HOME") };
+    base.or_else(|| set("HOME").map(|h| h.join(".cache"))).map(|b| b.join(Path::new("ggen-market")))
+}

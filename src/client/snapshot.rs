@@ -1,0 +1,227 @@
+//! One verified state of the registry, and lookups in it.
+
+use super::{Client, Package};
+use crate::{
+    Error, ErrorKind, Result,
+    format::{Entry, FormatError, Page, Snapshot, limits},
+    index::{self, Node, Nodes, Tree},
+    package::{Detail, Kind, Link, PackageId, PackageName, PackageSpec, Record, Sha256},
+};
+use futures::{Stream, StreamExt, TryStreamExt};
+use std::{fmt, sync::Arc};
+
+/// How many nodes a listing fetches ahead.
+const AHEAD: usize = 8;
+
+/// One state of a registry. Cheap to clone; it stays what it is while the registry moves on.
+#[derive(Clone)]
+pub struct SnapshotReader {
+    client: Client,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    snapshot: Snapshot,
+    top: Page,
+    link: Link,
+    generation: u64,
+}
+
+impl SnapshotReader {
+    pub(super) fn new(client: Client, snapshot: Snapshot, link: Link, generation: u64) -> Result<Self, FormatError> {
+        let top = snapshot.top()?;
+        Ok(Self { client, shared: Arc::new(Shared { snapshot, top, link, generation }) })
+    }
+
+    /// The generation that commits it.
+    pub fn generation(&self) -> u64 {
+        self.shared.generation
+    }
+
+    /// The snapshot itself: counts, time, links.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.shared.snapshot
+    }
+
+    /// The link that cites it.
+    pub fn link(&self) -> &Link {
+        &self.shared.link
+    }
+
+    pub(super) fn top(&self) -> &Page {
+        &self.shared.top
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// A package; `None` is proved: the shard that would hold it was read and verified.
+    pub async fn package(&self, id: &PackageId) -> Result<Option<Arc<Package>>> {
+        let key = id.key();
+        let mut page = None;
+        loop {
+            let at: &Page = page.as_deref().unwrap_or(&self.shared.top);
+            let Some(entry) = at.find(&key).copied() else { return Ok(None) };
+            if let Some((package, _)) = self.client.inner.packages.get(&(entry.link.sha256, key)) {
+                return Ok(Some(package));
+            }
+            match self.client.node(&entry).await? {
+                Node::Page(next) => page = Some(next),
+                Node::Shard(shard) => {
+                    return Ok(shard.find(&key).map(|lines| self.read(&entry.link.sha256, id, lines)));
+                }
+            }
+        }
+    }
+
+    /// Parses a package, once.
+    fn read(&self, shard: &Sha256, id: &PackageId, lines: &crate::format::PackageLines) -> Arc<Package> {
+        let package = Arc::new(Package::read(id.clone(), lines));
+        // A parsed record takes about three times its line.
+        let weight = u32::try_from(lines.bytes().saturating_mul(3)).unwrap_or(u32::MAX);
+        self.client.inner.packages.insert((*shard, lines.key), (Arc::clone(&package), weight));
+        package
+    }
+
+    /// Many packages, in the order asked; each shard is fetched once, all of one level in parallel.
+    pub async fn get_many(&self, ids: &[PackageId]) -> Result<Vec<Option<Arc<Package>>>> {
+        let mut keys: Vec<_> = ids.iter().map(PackageId::key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let mut tree = Tree { top: self.shared.top.clone(), nodes: Nodes::new() };
+        loop {
+            let lacking = index::missing(&tree.top, &tree.nodes, &keys);
+            if lacking.is_empty() {
+                break;
+            }
+            let mut fetched = self.nodes(lacking);
+            while let Some((entry, node)) = fetched.try_next().await? {
+                tree.nodes.insert(entry.link.sha256, node);
+            }
+        }
+        let find = |id: &PackageId| {
+            // Nothing is missing any more; an entry that cites itself would be, and is not followed.
+            let lines = index::lookup(&tree, &id.key()).ok().flatten()?;
+            Some(Arc::new(Package::read(id.clone(), lines)))
+        };
+        Ok(ids.iter().map(find).collect())
+    }
+
+    /// The one package that a name means.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when there is none, [`ErrorKind::Invalid`] when a bare name means several.
+    pub async fn find(&self, spec: &PackageSpec) -> Result<Arc<Package>> {
+        let mut found: Vec<_> = self.get_many(&spec.candidates()?).await?.into_iter().flatten().collect();
+        match (found.pop(), found.is_empty()) {
+            (Some(package), true) => Ok(package),
+            (None, _) => {
+                let what = spec.kind.map_or_else(|| "package".to_owned(), |k| k.to_string());
+                let message = format!("{} has no {what} {}", self.shared.snapshot.origin, spec.name);
+                Err(Error::new(ErrorKind::NotFound, message)
+                    .with_hint("`ggen-market list --prefix` shows what there is"))
+            }
+            (Some(package), false) => {
+                found.push(package);
+                let kinds: Vec<_> = found.iter().map(|p| format!("{}:{}", p.id.kind(), spec.name)).collect();
+                Err(Error::new(ErrorKind::Invalid, format!("{} is the name of several packages", spec.name))
+                    .with_hint(format!("say which: {}", kinds.join(" or "))))
+            }
+        }
+    }
+
+    /// The one release that `NAME@VERSION` means, or the newest where no version is given.
+    pub async fn find_release(&self, spec: &PackageSpec) -> Result<Record> {
+        let package = self.find(spec).await?;
+        let Some(version) = &spec.version else {
+            return package.newest().cloned().ok_or_else(|| {
+                Error::new(ErrorKind::NotFound, format!("every release of {} is yanked or removed", package.id))
+                    .with_hint(format!("`ggen-market versions {}` lists them", package.id))
+            });
+        };
+        package.release(version).cloned().ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, format!("{} has no release {version}", package.id))
+                .with_hint(format!("`ggen-market versions {}` lists what there is", package.id))
+        })
+    }
+
+    /// Every package, in the order of the index (by hash), read a few nodes ahead: memory stays flat however large the
+    /// registry is.
+    pub fn list(&self) -> impl Stream<Item = Result<Package>> + Send + 'static {
+        let reader = self.clone();
+        self.shards()
+            .map_ok(move |(_, node)| {
+                let packages = reader.packages_of(&node);
+                futures::stream::iter(packages.into_iter().map(Ok))
+            })
+            .try_flatten()
+    }
+
+    fn packages_of(&self, node: &Node) -> Vec<Package> {
+        let Node::Shard(shard) = node else { return Vec::new() };
+        shard.packages.iter().filter_map(|lines| Some(Package::read(id_of(&lines.label)?, lines))).collect()
+    }
+
+    /// Every shard, in order.
+    pub(super) fn shards(&self) -> impl Stream<Item = Result<(Entry, Node)>> + Send + 'static {
+        let reader = self.clone();
+        let leaves = futures::stream::iter(self.shared.top.entries().to_vec())
+            .map(move |entry| reader.clone().leaves(entry))
+            .buffered(AHEAD)
+            .try_flatten();
+        let reader = self.clone();
+        leaves
+            .map_ok(move |entry| {
+                let client = reader.client.clone();
+                async move { client.node(&entry).await.map(|node| (entry, node)) }
+            })
+            .try_buffered(AHEAD)
+    }
+
+    /// The shard entries below an entry.
+    async fn leaves(self, entry: Entry) -> Result<futures::stream::Iter<std::vec::IntoIter<Result<Entry>>>> {
+        let mut out = Vec::new();
+        let mut rest = vec![entry];
+        while let Some(entry) = rest.pop() {
+            if entry.node == crate::format::NodeType::Shard {
+                out.push(Ok(entry));
+            } else if let Node::Page(page) = self.client.node(&entry).await? {
+                rest.extend(page.entries().iter().rev());
+            }
+        }
+        Ok(futures::stream::iter(out))
+    }
+
+    pub(super) fn nodes(&self, entries: Vec<Entry>) -> impl Stream<Item = Result<(Entry, Node)>> + use<> {
+        let client = self.client.clone();
+        futures::stream::iter(entries)
+            .map(move |entry| {
+                let client = client.clone();
+                async move { client.node(&entry).await.map(|node| (entry, node)) }
+            })
+            .buffer_unordered(crate::store::PARALLEL)
+    }
+
+    /// Description, readme and manifest of a release, where it has them.
+    pub async fn detail(&self, record: &Record) -> Result<Option<Detail>> {
+        let Some(link) = &record.detail else { return Ok(None) };
+        let raw = self.client.object(link, limits::NODE, limits::NODE_RAW).await?;
+        let place = self.client.inner.store.place(&crate::format::keys::blob(&link.sha256));
+        let detail: Detail = serde_json::from_slice(&raw)
+            .map_err(|e| FormatError::Malformed { what: "detail", reason: e.to_string() }.at(place))?;
+        Ok(Some(detail))
+    }
+}
+
+/// The package of a stored label; `None` for kinds that this program does not know.
+pub(super) fn id_of(label: &str) -> Option<PackageId> {
+    let (kind, name) = label.split_once('/')?;
+    PackageId::new(kind.parse::<Kind>().ok()?, &PackageName::new(name).ok()?).ok()
+}
+
+impl fmt::Debug for SnapshotReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SnapshotReader({} generation {})", self.shared.snapshot.origin, self.shared.generation)
+    }
+}

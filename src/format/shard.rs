@@ -1,0 +1,167 @@
+//! Shards: the records of all packages below a prefix, one JSON object a line.
+
+use super::{FormatError, Header, Object, Prefix};
+use crate::package::{PackageName, RECORD_VERSION, Record, RecordError, Sha256, Version};
+use bytes::Bytes;
+use serde::Deserialize;
+use std::{borrow::Cow, sync::Arc};
+
+/// One record line as it is stored, without its line end. Lines that this program does not have to change are carried
+/// over byte for byte: what a later version of the format put into them survives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) version: Version,
+    pub(crate) text: Bytes,
+}
+
+impl Line {
+    pub(crate) fn new(record: &Record) -> Self {
+        Self { version: record.version.clone(), text: record.to_line().into() }
+    }
+
+    pub(crate) fn record(&self) -> Result<Record, RecordError> {
+        let text = std::str::from_utf8(&self.text).map_err(|e| RecordError::Malformed(e.to_string()))?;
+        Record::from_line(text)
+    }
+}
+
+/// All releases of one package, in the order of their versions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PackageLines {
+    /// `<kind>/<normalised name>`. A text, not a [`crate::package::PackageId`]: a shard may hold kinds that this program
+    /// does not know, and must carry them over.
+    pub(crate) label: Box<str>,
+    /// sha256 of the label: its place in the tree.
+    pub(crate) key: Sha256,
+    pub(crate) lines: Vec<Line>,
+}
+
+impl PackageLines {
+    pub(crate) fn new(label: String) -> Self {
+        Self { key: Sha256::of(label.as_bytes()), label: label.into(), lines: Vec::new() }
+    }
+
+    /// What it weighs in a shard: its lines and their line ends.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.lines.iter().map(|l| l.text.len() as u64 + 1).sum()
+    }
+
+    /// The line of a release; build metadata does not make another one.
+    pub(crate) fn find(&self, version: &Version) -> Option<&Line> {
+        self.lines.iter().find(|l| l.version.same_release(version))
+    }
+}
+
+/// A shard, read.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    /// In the order of their keys.
+    pub(crate) packages: Vec<Arc<PackageLines>>,
+    /// Lines that could not be read, with the reason: never silently dropped.
+    pub(crate) skipped: Vec<String>,
+}
+
+/// The members that every record has, whatever its version.
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    v: u32,
+    #[serde(borrow)]
+    version: Cow<'a, str>,
+}
+
+impl Shard {
+    /// Reads the decompressed bytes of a shard that was cited for `prefix`. Lenient for each line (it is skipped with a
+    /// reason), strict for the object: order, place and header must hold.
+    pub(crate) fn read(raw: Vec<u8>, prefix: Prefix) -> Result<Self, FormatError> {
+        const WHAT: &str = "shard";
+        let raw = Bytes::from(raw);
+        let text = std::str::from_utf8(&raw).map_err(|e| FormatError::malformed(WHAT, e))?;
+        let body = Header::read(text, WHAT, Some(prefix))?;
+        let mut out = Self { packages: Vec::new(), skipped: Vec::new() };
+        let mut current: Option<PackageLines> = None;
+        let mut label = String::new();
+        for (number, line) in body.lines().enumerate() {
+            let head = match read_head(line) {
+                Ok(head) => head,
+                Err(reason) => {
+                    out.skipped.push(format!("line {}: {reason}", number + 2));
+                    continue;
+                }
+            };
+            label.clear();
+            label.push_str(&head.kind);
+            label.push('/');
+            label.push_str(&head.name);
+            let line = Line { version: head.version, text: raw.slice_ref(line.as_bytes()) };
+            out.add(&mut current, &label, line, prefix)?;
+        }
+        out.packages.extend(current.map(Arc::new));
+        Ok(out)
+    }
+
+    /// Takes the next line, which must stand in order: by key, then by version, none twice. `current` is the package whose
+    /// lines are being read.
+    fn add(
+        &mut self,
+        current: &mut Option<PackageLines>,
+        label: &str,
+        line: Line,
+        prefix: Prefix,
+    ) -> Result<(), FormatError> {
+        let wrong = |what: &str| Err(FormatError::malformed("shard", format!("{label} {}: {what}", line.version)));
+        if let Some(package) = current.as_mut().filter(|p| *p.label == *label) {
+            if package.lines.last().is_some_and(|l| l.version >= line.version) {
+                return wrong("out of order or twice");
+            }
+            package.lines.push(line);
+            return Ok(());
+        }
+        let mut next = PackageLines::new(label.into());
+        if !prefix.covers(&next.key) {
+            return wrong("belongs into another shard");
+        }
+        if current.as_ref().is_some_and(|p| p.key >= next.key) {
+            return wrong("out of order or twice");
+        }
+        next.lines.push(line);
+        self.packages.extend(current.replace(next).map(Arc::new));
+        Ok(())
+    }
+
+    /// The package of that key; that it is not here proves that the registry does not have it.
+    pub(crate) fn find(&self, key: &Sha256) -> Option<&Arc<PackageLines>> {
+        self.packages.binary_search_by_key(key, |p| p.key).ok().map(|i| &self.packages[i])
+    }
+
+    /// Writes the shard of these packages, which are in the order of their keys.
+    pub(crate) fn seal(prefix: Prefix, packages: &[Arc<PackageLines>]) -> Object {
+        let body: u64 = packages.iter().map(|p| p.bytes()).sum();
+        let mut raw = Vec::with_capacity(usize::try_from(body).unwrap_or(0) + 128);
+        Header::write(&mut raw, "shard", Some(prefix));
+        for line in packages.iter().flat_map(|p| &p.lines) {
+            raw.extend_from_slice(&line.text);
+            raw.push(b'\n');
+        }
+        Object::seal(&raw)
+    }
+}
+
+struct OwnedHead {
+    kind: String,
+    name: String,
+    version: Version,
+}
+
+fn read_head(line: &str) -> Result<OwnedHead, String> {
+    let head: Head<'_> = serde_json::from_str(line).map_err(|e| e.to_string())?;
+    let name = PackageName::new(&head.name).map_err(|e| e.to_string())?;
+    let version: Version = head.version.parse().map_err(|e: crate::package::VersionError| e.to_string())?;
+    if head.v < RECORD_VERSION || head.kind.is_empty() || !head.kind.bytes().all(|b| b.is_ascii_lowercase()) {
+        return Err(format!("record version {} of kind {:?}", head.v, head.kind));
+    }
+    Ok(OwnedHead { kind: head.kind.into_owned(), name: name.normalized(), version })
+}

@@ -1,0 +1,78 @@
+//! Snapshots: one whole state of the registry, by links.
+
+use super::{Entry, FORMAT_VERSION, FormatError, Object, Page, Prefix};
+use crate::package::{Link, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// One whole state of the registry. Everything that is in it is reached from here by links.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// What it added, yanked or removed: a [`Changes`](super::Changes) object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Link>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// [`FORMAT_VERSION`].
+    pub format: u32,
+    /// The generation it was made for.
+    pub generation: u64,
+    /// The top page of the index.
+    pub index: Vec<Entry>,
+    /// The registry it belongs to.
+    pub origin: String,
+    /// Packages in it.
+    pub packages: u64,
+    /// Who may do what: the root of keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Link>,
+    /// The snapshot it was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Link>,
+    /// Releases in it, tombstones included.
+    pub releases: u64,
+    /// The search bundles, the largest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub search: Vec<Link>,
+    /// Download counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stats: Option<Link>,
+    /// Always `snapshot`.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+#[derive(Deserialize)]
+struct Probe {
+    format: u32,
+}
+
+impl Snapshot {
+    /// The top page of the index.
+    pub fn top(&self) -> Result<Page, FormatError> {
+        Page::new(Prefix::ROOT, self.index.clone())
+    }
+
+    /// Reads the decompressed bytes.
+    pub(crate) fn read(raw: &[u8]) -> Result<Self, FormatError> {
+        const WHAT: &str = "snapshot";
+        let probe: Probe = serde_json::from_slice(raw).map_err(|e| FormatError::malformed(WHAT, e))?;
+        if probe.format > FORMAT_VERSION {
+            return Err(FormatError::Newer { what: WHAT, found: probe.format });
+        }
+        let out: Self = serde_json::from_slice(raw).map_err(|e| FormatError::malformed(WHAT, e))?;
+        if out.kind != WHAT {
+            return Err(FormatError::malformed(WHAT, format!("it is a {}", out.kind)));
+        }
+        out.top()?;
+        let sum = |f: fn(&Entry) -> u64| out.index.iter().try_fold(0u64, |a, e| a.checked_add(f(e)));
+        if sum(|e| e.packages) != Some(out.packages) || sum(|e| e.releases) != Some(out.releases) {
+            return Err(FormatError::malformed(WHAT, "its counts are not the sums of its index"));
+        }
+        Ok(out)
+    }
+
+    /// Writes it.
+    pub(crate) fn seal(&self) -> Object {
+        Object::seal(&serde_json::to_vec(self).unwrap_or_else(|e| unreachable!("a snapshot serialises: {e}")))
+    }
+}

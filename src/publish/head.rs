@@ -1,0 +1,147 @@
+//! Where the registry stands: its newest slot, and the snapshot that slot commits.
+
+use super::registry::Registry;
+use crate::{
+    Error, ErrorKind, Result, cpu,
+    format::{self, Snapshot, keys, limits},
+    index::{Missing, Node, Nodes, Tree},
+    package::Timestamp,
+    store::{Fetched, load_nodes},
+    trust::{Checkpoint, Slot},
+};
+
+/// The newest commit, with as much of its tree as was needed so far.
+pub(super) struct Head {
+    pub(super) slot: Slot,
+    pub(super) snapshot: Snapshot,
+    pub(super) tree: Tree,
+}
+
+impl Registry {
+    /// The newest slot: what the checkpoint says, and then as many further slots as there are. A checkpoint that is behind
+    /// was left so by a run that died after its claim; with `mend` it is brought up to date, since the claim is what counts (I3).
+    pub(super) async fn newest_slot(&self, now: Timestamp, mend: bool) -> Result<Option<Slot>> {
+        let seen = match self.store.get_signed(keys::CHECKPOINT, None).await? {
+            Fetched::New { bytes, .. } => Some(Checkpoint::open(bytes, &self.keys)?),
+            Fetched::NotModified | Fetched::Absent => None,
+        };
+        let begin = seen.as_ref().map(|c| c.slot().clone());
+        let newest = self.follow_log(begin.clone()).await?;
+        if let Some(slot) = &newest {
+            let checkpoint = Checkpoint::sign(slot, &self.key)?;
+            let (decision, trusted) = self.trusted.see(&checkpoint, now)?;
+            decision.require_honest()?;
+            if trusted.generation() > slot.claim().generation {
+                return Err(rolled_back(&self.store.to_string(), trusted.generation(), slot.claim().generation));
+            }
+            if begin.as_ref() != Some(slot) && mend {
+                self.store.put_pointer(keys::CHECKPOINT, checkpoint.bytes().clone()).await?;
+            }
+        } else if let Some(trusted) = self.trusted.load()? {
+            return Err(Error::new(
+                ErrorKind::Untrusted,
+                format!("{} is empty, but generation {} of this registry was here", self.store, trusted.generation()),
+            )
+            .with_hint(
+                "the store was emptied or is another one; restore it, or start a new registry under a new key",
+            ));
+        }
+        Ok(newest)
+    }
+
+    /// Follows the log from a slot to its end, checking each link of the chain.
+    pub(super) async fn follow_log(&self, mut slot: Option<Slot>) -> Result<Option<Slot>> {
+        loop {
+            let next = slot.as_ref().map_or(Ok(0), Slot::next_generation)?;
+            let Some(found) = self.read_slot(next).await? else { return Ok(slot) };
+            if found.claim().previous != slot.as_ref().map(Slot::digest) {
+                return Err(Error::new(
+                    ErrorKind::Untrusted,
+                    format!("{} does not continue the log", self.store.place(&keys::slot(next))),
+                )
+                .with_hint("the store holds slots of two different histories: it was restored or copied in part"));
+            }
+            slot = Some(found);
+        }
+    }
+
+    pub(super) async fn read_slot(&self, generation: u64) -> Result<Option<Slot>> {
+        let key = keys::slot(generation);
+        match self.store.get_signed(&key, None).await? {
+            Fetched::New { bytes, .. } => Slot::open(bytes, &self.keys, generation).map(Some).map_err(|e| {
+                let error = Error::from(e);
+                Error::new(error.kind(), format!("{} is not a slot of this registry", self.store.place(&key)))
+                    .with_source(error)
+            }),
+            Fetched::NotModified | Fetched::Absent => Ok(None),
+        }
+    }
+
+    /// The newest commit, and its snapshot.
+    pub(super) async fn head(&self, now: Timestamp, mend: bool) -> Result<Head> {
+        let slot = self.newest_slot(now, mend).await?.ok_or_else(|| {
+            Error::new(ErrorKind::Invalid, format!("there is no registry in {}", self.store))
+                .with_hint("`ggen-market init` makes one")
+        })?;
+        let link = slot.claim().snapshot;
+        let raw = self.store.get_raw(&link, limits::NODE, limits::NODE_RAW).await?;
+        let place = || self.store.place(&keys::blob(&link.sha256));
+        let snapshot = Snapshot::read(&raw).map_err(|e| e.at(place()))?;
+        if snapshot.origin != slot.claim().origin.as_str() {
+            let e =
+                format::FormatError::Malformed { what: "snapshot", reason: format!("it is of {}", snapshot.origin) };
+            return Err(e.at(place()));
+        }
+        let top = snapshot.top().map_err(|e| e.at(place()))?;
+        Ok(Head { slot, snapshot, tree: Tree { top, nodes: Nodes::new() } })
+    }
+
+    /// Runs a pure computation over the tree, fetching what it lacks until it lacks nothing. Each round goes one level
+    /// deeper, so the depth of the tree bounds the rounds.
+    pub(super) async fn with_tree<T: Send + 'static>(
+        &self,
+        head: &mut Head,
+        compute: impl Fn(&Tree) -> Result<T, Missing> + Clone + Send + 'static,
+    ) -> Result<T> {
+        loop {
+            // The tree goes to the other pool and comes back.
+            let (tree, compute) = (std::mem::take(&mut head.tree), compute.clone());
+            let (tree, result) = cpu::run(move || {
+                let result = compute(&tree);
+                (tree, result)
+            })
+            .await;
+            head.tree = tree;
+            let lacking = match result {
+                Ok(out) => return Ok(out),
+                Err(Missing(lacking)) => lacking,
+            };
+            let before = head.tree.nodes.len();
+            load_nodes(&self.store, lacking.clone(), &mut head.tree.nodes).await?;
+            if head.tree.nodes.len() == before {
+                return Err(Error::new(ErrorKind::Untrusted, format!("the index of {} cites itself", self.store)));
+            }
+            for entry in lacking {
+                if let Some(Node::Shard(shard)) = head.tree.nodes.get(&entry.link.sha256)
+                    && let Some(reason) = shard.skipped.first()
+                {
+                    // A reader may skip such a line. A writer would lose it.
+                    let place = self.store.place(&keys::blob(&entry.link.sha256));
+                    return Err(Error::new(
+                        ErrorKind::Unsupported,
+                        format!("{place} holds a record that cannot be read: {reason}"),
+                    )
+                    .with_hint("upgrade ggen-market"));
+                }
+            }
+        }
+    }
+}
+
+fn rolled_back(store: &str, trusted: u64, found: u64) -> Error {
+    Error::new(
+        ErrorKind::Untrusted,
+        format!("{store} was put back: it stands at generation {found}, but generation {trusted} was committed"),
+    )
+    .with_hint("restore the missing objects; building on the older state would lose what was published since")
+}

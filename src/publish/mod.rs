@@ -1,0 +1,12 @@
+//! Publishing: from what a scan found to a commit.
+//!
+//! One way for every verb: changes are planned against the newest snapshot (pure), what is new is put, a slot is claimed,
+//! and its checkpoint is signed. Who loses the slot to another writer plans the same changes again on top of the winner's.
+
+mod commit;
+mod head;
+mod plan;
+mod registry;
+mod stage;
+
+pub use registry::{BuildOptions, Progress, Registry, Report};

@@ -1,0 +1,381 @@
+//! The writer's side of a registry, and what its verbs do.
+
+use super::{
+    commit::{Batch, Committed, Tally},
+    plan::{self, Change, Outcome, What, shown},
+    stage::stage,
+};
+use crate::{
+    Error, ErrorKind, Result, cpu,
+    format::{Changes, FORMAT_VERSION, Snapshot},
+    index,
+    package::{PackageId, Timestamp, Version, Yanked, archive},
+    source::{self, Place, Refusal, ScanOptions, ScanStats, Spool},
+    store::{Payload, Store, TrustedState},
+    trust::{Claim, MAX_VALIDITY, SigningKey, VerifierKey},
+};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+/// A registry, for those who may write to it.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), ggen_marketplace::Error> {
+/// use ggen_marketplace::{BuildOptions, Registry, SigningKey, Store};
+/// let key = SigningKey::generate("packages.example.com".parse()?)?;
+/// let registry = Registry::new(Store::create("./registry")?, key, "./state".as_ref());
+/// let options = BuildOptions::now();
+/// registry.init(&options).await?;
+/// let report = registry.build(&["./packages".into()], &options).await?;
+/// println!("{} releases added", report.added);
+/// # Ok(()) }
+/// ```
+pub struct Registry {
+    pub(super) store: Store,
+    pub(super) key: SigningKey,
+    pub(super) keys: Vec<VerifierKey>,
+    pub(super) trusted: TrustedState,
+}
+
+/// How to write.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct BuildOptions {
+    /// The time that is stamped on what is new.
+    pub now: Timestamp,
+    /// How long a checkpoint holds: at most seven days. A build renews it in the second half of that time.
+    pub validity: Duration,
+    /// Work everything out, and write nothing.
+    pub dry_run: bool,
+    /// Turn releases that the sources no longer have into tombstones.
+    pub delete: bool,
+    /// The scan cache: which files were read before. None: every file is read.
+    pub cache: Option<PathBuf>,
+    /// Read every file, whatever the cache says.
+    pub rescan: bool,
+    /// What an archive may be.
+    pub limits: archive::Limits,
+    /// Told how it goes on.
+    pub progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
+}
+
+impl BuildOptions {
+    /// The usual ways, at that time.
+    pub fn at(now: Timestamp) -> Self {
+        Self {
+            now,
+            validity: MAX_VALIDITY,
+            dry_run: false,
+            delete: false,
+            cache: None,
+            rescan: false,
+            limits: archive::Limits::default(),
+            progress: None,
+        }
+    }
+
+    /// The usual ways, now.
+    pub fn now() -> Self {
+        Self::at(Timestamp::now())
+    }
+
+    pub(super) fn report(&self, progress: Progress) {
+        if let Some(tell) = &self.progress {
+            tell(progress);
+        }
+    }
+}
+
+impl fmt::Debug for BuildOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { now, validity, dry_run, delete, cache, rescan, limits, progress } = self;
+        write!(f, "BuildOptions {{ now: {now}, validity: {validity:?}, dry_run: {dry_run}, delete: {delete}, ")?;
+        write!(f, "cache: {cache:?}, rescan: {rescan}, limits: {limits:?}, progress: {} }}", progress.is_some())
+    }
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Progress {
+    /// So many releases were found.
+    Scanned(u64),
+    /// So many objects of a batch are stored.
+    Put {
+        /// Stored so far.
+        finished: u64,
+        /// In this batch.
+        total: u64,
+    },
+}
+
+/// What a run did.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// The registry's generation now.
+    pub generation: u64,
+    /// Whether this run made that generation.
+    pub committed: bool,
+    /// Releases published.
+    pub added: u64,
+    /// Releases that the registry had already.
+    pub unchanged: u64,
+    /// Releases marked as yanked.
+    pub yanked: u64,
+    /// Yanks taken back.
+    pub unyanked: u64,
+    /// Releases turned into tombstones.
+    pub removed: u64,
+    /// What was not published, and why.
+    pub refused: Vec<Refusal>,
+    /// Set when `delete` was asked for and left undone, because something was refused: what a refused file holds is not
+    /// known, so nothing can be said to be missing.
+    pub deletion_skipped: bool,
+    /// What changed, by package.
+    pub changes: Changes,
+    /// What the scan saw.
+    pub scan: ScanStats,
+    /// Objects written.
+    pub puts: u64,
+    /// Bytes written.
+    pub bytes: u64,
+}
+
+impl Registry {
+    /// The registry in that store whose key this is. `state` is a folder of this machine, kept from run to run, that
+    /// remembers the newest generation, so that a store that was put back to an older one is noticed.
+    pub fn new(store: Store, key: SigningKey, state: &Path) -> Self {
+        let keys = vec![key.verifier().clone()];
+        let trusted = TrustedState::new(state, &keys);
+        Self { store, key, keys, trusted }
+    }
+
+    /// Makes an empty registry: generation 0.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] where one is already.
+    pub async fn init(&self, options: &BuildOptions) -> Result<()> {
+        let exists = || {
+            Error::new(ErrorKind::Invalid, format!("there is a registry in {} already", self.store))
+                .with_hint("use it as it is, or take an empty folder")
+        };
+        if self.read_slot(0).await.map_err(|e| exists().with_source(e))?.is_some() {
+            return Err(exists());
+        }
+        let snapshot = Snapshot {
+            changes: None,
+            created: options.now,
+            format: FORMAT_VERSION,
+            generation: 0,
+            index: Vec::new(),
+            origin: self.key.origin().to_string(),
+            packages: 0,
+            policy: None,
+            previous: None,
+            releases: 0,
+            search: Vec::new(),
+            stats: None,
+            kind: "snapshot".into(),
+        }
+        .seal();
+        self.store.put_linked(&snapshot.link, Payload::Bytes(snapshot.bytes)).await?;
+        self.store.flush().await?;
+        let claim = Claim {
+            origin: self.key.origin().clone(),
+            generation: 0,
+            previous: None,
+            snapshot: snapshot.link,
+            time: options.now,
+            expires: options.now.plus(options.validity),
+            nonce: Claim::random_nonce()?,
+        };
+        let slot = claim.sign(&self.key)?;
+        if !self.claim(&slot).await? {
+            return Err(exists());
+        }
+        self.publish_checkpoint(&slot, options, &mut Tally::default()).await
+    }
+
+    /// Publishes what the sources hold and the registry does not. Safe to repeat, to interrupt at any point and to run
+    /// beside others: what is committed stays, and what is unchanged costs nothing.
+    ///
+    /// # Errors
+    /// A package that cannot be published is no error: it is in [`Report::refused`]. An error means that nothing, or all
+    /// that the message says, was committed.
+    pub async fn build(&self, sources: &[PathBuf], options: &BuildOptions) -> Result<Report> {
+        // First the store: a wrong key or an unreachable bucket should not wait for the end of a long scan.
+        self.newest_slot(options.now, !options.dry_run).await?;
+        let (mut batch, mut refused, scan) = self.scan(sources, options).await?;
+        let deletion_skipped = options.delete && !refused.is_empty();
+        if options.delete && !deletion_skipped {
+            self.add_removals(&mut batch, options).await?;
+        }
+        let mut committed = self.commit(&batch, options).await?;
+        if committed.outcomes.iter().any(|o| matches!(o, Outcome::Stale)) {
+            refused.extend(self.read_again(&mut batch, &committed.outcomes, options).await?);
+            committed = self.commit(&batch, options).await?;
+        }
+        let mut report = report(&batch, committed, refused, scan);
+        report.deletion_skipped = deletion_skipped;
+        Ok(report)
+    }
+
+    /// Marks a release as not to be chosen any more; it stays available to those who have it locked.
+    pub async fn yank(
+        &self,
+        package: &PackageId,
+        version: &Version,
+        reason: Option<&str>,
+        options: &BuildOptions,
+    ) -> Result<Report> {
+        let yanked = Yanked { reason: reason.map(Into::into), time: options.now };
+        self.mark(package, What::Yank { version: version.clone(), yanked }, options).await
+    }
+
+    /// Takes a yank back.
+    pub async fn unyank(&self, package: &PackageId, version: &Version, options: &BuildOptions) -> Result<Report> {
+        self.mark(package, What::Unyank { version: version.clone() }, options).await
+    }
+
+    async fn mark(&self, package: &PackageId, what: What, options: &BuildOptions) -> Result<Report> {
+        let change = Change { key: package.key(), label: package.label().into(), place: None, what };
+        let spool = Spool::new().map_err(|e| Error::io("write to", &std::env::temp_dir(), e))?;
+        let batch = Batch { changes: Arc::new(vec![change]), spool: Arc::new(spool) };
+        let committed = self.commit(&batch, options).await?;
+        let mut report = report(&batch, committed, Vec::new(), ScanStats::default());
+        match report.refused.pop() {
+            Some(refusal) => Err(refusal.error),
+            None => Ok(report),
+        }
+    }
+
+    async fn scan(&self, sources: &[PathBuf], options: &BuildOptions) -> Result<(Batch, Vec<Refusal>, ScanStats)> {
+        let spool = Arc::new(Spool::new().map_err(|e| Error::io("write to", &std::env::temp_dir(), e))?);
+        let (sources, options, shared) = (sources.to_vec(), options.clone(), Arc::clone(&spool));
+        let (changes, refused, stats) = cpu::run(move || {
+            let (tx, rx) = mpsc::channel();
+            let stats = source::scan(&sources, &scan_options(&options), &shared, |found| {
+                // Sealing happens here, on the scan's own threads. The receiver lives until the scan is over.
+                let _ = tx.send(found.and_then(|found| stage(found, &shared)));
+            })?;
+            drop(tx);
+            let (mut changes, mut refused) = (Vec::new(), Vec::new());
+            for staged in rx {
+                match staged {
+                    Ok(change) => changes.push(change),
+                    Err(refusal) => refused.push(refusal),
+                }
+            }
+            plan::sort(&mut changes);
+            refused.sort_by(|a, b| a.place.cmp(&b.place));
+            options.report(Progress::Scanned(changes.len() as u64));
+            Ok::<_, Error>((changes, refused, stats))
+        })
+        .await?;
+        Ok((Batch { changes: Arc::new(changes), spool }, refused, stats))
+    }
+
+    /// Adds the tombstones of what the registry has and the sources do not. They are worked out once: what others publish
+    /// while this run is under way is not taken away.
+    async fn add_removals(&self, batch: &mut Batch, options: &BuildOptions) -> Result<()> {
+        let mut head = self.head(options.now, !options.dry_run).await?;
+        let all = self.with_tree(&mut head, index::all).await?;
+        let removals = plan::removals(all.iter(), &batch.changes, options.now);
+        if let Some(changes) = Arc::get_mut(&mut batch.changes) {
+            changes.extend(removals);
+            plan::sort(changes);
+        }
+        Ok(())
+    }
+
+    /// Reads the files of releases that only the scan cache knew, and that the registry turned out not to have.
+    async fn read_again(
+        &self,
+        batch: &mut Batch,
+        outcomes: &[Outcome],
+        options: &BuildOptions,
+    ) -> Result<Vec<Refusal>> {
+        let stale: Vec<bool> = outcomes.iter().map(|o| matches!(o, Outcome::Stale)).collect();
+        let (options, spool) = (scan_options(options), Arc::clone(&batch.spool));
+        let changes = std::mem::take(&mut batch.changes);
+        let (changes, refused) = cpu::run(move || {
+            let mut kept = Vec::new();
+            let mut refused = Vec::new();
+            let changes =
+                Arc::try_unwrap(changes).unwrap_or_else(|_| unreachable!("the commit that shared it is over"));
+            for (change, stale) in changes.into_iter().zip(stale) {
+                let Some(place) = change.place.as_ref().filter(|_| stale) else {
+                    kept.push(change);
+                    continue;
+                };
+                let read = source::read_again(place, &options, &spool);
+                match read.and_then(|c| stage(source::Found::Fresh(Box::new(c)), &spool)) {
+                    Ok(change) => kept.push(change),
+                    Err(refusal) => refused.push(refusal),
+                }
+            }
+            plan::sort(&mut kept);
+            (kept, refused)
+        })
+        .await;
+        batch.changes = Arc::new(changes);
+        Ok(refused)
+    }
+}
+
+fn scan_options(options: &BuildOptions) -> ScanOptions {
+    ScanOptions {
+        now: options.now,
+        limits: options.limits.clone(),
+        cache: options.cache.clone(),
+        rescan: options.rescan,
+    }
+}
+
+fn report(batch: &Batch, committed: Committed, mut refused: Vec<Refusal>, scan: ScanStats) -> Report {
+    let (mut added, mut unchanged, mut yanked, mut unyanked, mut removed) = (0, 0, 0, 0, 0);
+    for (change, outcome) in batch.changes.iter().zip(committed.outcomes) {
+        match outcome {
+            Outcome::Added | Outcome::Restored => added += 1,
+            Outcome::Unchanged => unchanged += 1,
+            Outcome::Yanked => yanked += 1,
+            Outcome::Unyanked => unyanked += 1,
+            Outcome::Removed => removed += 1,
+            // A file that changes between two readings of one run; the next run sees it.
+            Outcome::Stale => {}
+            Outcome::Refused(error) => {
+                let place = change
+                    .place
+                    .clone()
+                    .unwrap_or_else(|| Place { path: Path::new(&shown(&change.label)).into(), line: None });
+                refused.push(Refusal { place, error });
+            }
+        }
+    }
+    Report {
+        generation: committed.generation,
+        committed: committed.new,
+        added,
+        unchanged,
+        yanked,
+        unyanked,
+        removed,
+        refused,
+        deletion_skipped: false,
+        changes: committed.changed,
+        scan,
+        puts: committed.tally.puts,
+        bytes: committed.tally.bytes,
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Registry({} in {})", self.key.origin(), self.store)
+    }
+}

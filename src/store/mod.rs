@@ -1,0 +1,91 @@
+//! Where registries live. The seam is [`object_store::ObjectStore`]; this module opens one from what a person types, reads
+//! from it with a size cap and a digest, and writes to it in the few ways that the commit protocol allows.
+
+mod open;
+mod read;
+mod trusted;
+mod url;
+mod write;
+
+pub use open::Store;
+pub(crate) use read::{Fetched, PARALLEL, load_nodes};
+pub(crate) use trusted::TrustedState;
+pub(crate) use url::stream_url;
+pub(crate) use write::{Created, Later, Payload, Put};
+
+use crate::{Error, ErrorKind};
+
+/// Turns a store's error into one of ours: which key, what was tried, and a kind that says what to do.
+fn store_error(store: &Store, verb: &str, key: &str, e: object_store::Error) -> Error {
+    use object_store::Error as E;
+    let place = store.place(key);
+    let kind = match &e {
+        E::NotFound { .. } | E::Precondition { .. } | E::NotModified { .. } | E::AlreadyExists { .. } => {
+            ErrorKind::Unavailable
+        }
+        E::PermissionDenied { .. } | E::Unauthenticated { .. } => ErrorKind::Io,
+        E::NotSupported { .. } | E::NotImplemented { .. } | E::InvalidPath { .. } => ErrorKind::Invalid,
+        _ if store.is_local() => ErrorKind::Io,
+        _ => ErrorKind::Unavailable,
+    };
+    let hint = match (&e, io_kind(&e)) {
+        (E::PermissionDenied { .. }, _) | (_, Some(std::io::ErrorKind::PermissionDenied)) => {
+            Some("the store refuses: check its permissions and your credentials")
+        }
+        (_, Some(std::io::ErrorKind::ReadOnlyFilesystem)) => Some("the store is read-only"),
+        (_, Some(std::io::ErrorKind::StorageFull)) => {
+            Some("free some space and run the same command again: it goes on where it stopped")
+        }
+        (E::NotFound { .. }, _) => {
+            Some("an object that is cited must be there: the copy may be incomplete, or the cache in front of it stale")
+        }
+        (E::NotImplemented { .. } | E::NotSupported { .. }, _) => Some("this kind of location can only be read"),
+        _ => None,
+    };
+    let error = Error::new(kind, format!("cannot {verb} {place}")).with_source(Cause(e));
+    match hint {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
+}
+
+/// The `std::io` cause below a store's error, if there is one.
+fn io_kind(e: &object_store::Error) -> Option<std::io::ErrorKind> {
+    let mut next: Option<&dyn std::error::Error> = Some(e);
+    while let Some(e) = next {
+        if let Some(io) = e.downcast_ref::<std::io::Error>() {
+            return Some(io.kind());
+        }
+        next = e.source();
+    }
+    None
+}
+
+/// The innermost cause of a store's error: its outer layers repeat the path and each other, and may repeat the URL that was
+/// asked, which can carry credentials.
+#[derive(Debug)]
+struct Cause(object_store::Error);
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut last: &dyn std::error::Error = &self.0;
+        while let Some(below) = last.source() {
+            last = below;
+        }
+        let text = last.to_string();
+        // Whatever a transport puts into its message, no part of a URL before an `@` and no query is shown.
+        let mut shown = String::with_capacity(text.len());
+        for (i, word) in text.split(' ').enumerate() {
+            if i > 0 {
+                shown.push(' ');
+            }
+            match word.find("://") {
+                Some(_) => shown.push_str(&open::redact(word.trim_matches(|c| "()<>\"',".contains(c)))),
+                None => shown.push_str(word),
+            }
+        }
+        f.write_str(&shown)
+    }
+}
+
+impl std::error::Error for Cause {}

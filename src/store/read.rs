@@ -1,0 +1,178 @@
+//! Reading: every remote byte passes a size cap and, but for the signed objects, a digest, here and nowhere else
+//! (invariant I25).
+
+use super::{Store, store_error};
+use crate::{
+    Error, ErrorKind, Result, cpu,
+    format::{self, Entry, keys},
+    index::{Node, Nodes},
+    package::{Link, Sha256, Sha256Hasher},
+};
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
+use object_store::{GetOptions, ObjectStoreExt, path::Path};
+
+/// How many objects are fetched at once.
+pub(crate) const PARALLEL: usize = 32;
+
+/// An answer to a question for a mutable object.
+#[derive(Debug)]
+pub(crate) enum Fetched {
+    /// It is there, and not the one asked about.
+    New { bytes: Bytes, etag: Option<String> },
+    /// It is still the one with the ETag asked about.
+    NotModified,
+    /// The store says that it is not there.
+    Absent,
+}
+
+impl Store {
+    /// Reads a signed object (slot or checkpoint): capped, and checked by its signature in the caller.
+    pub(crate) async fn get_signed(&self, key: &str, etag: Option<&str>) -> Result<Fetched> {
+        let options = GetOptions { if_none_match: etag.map(Into::into), ..GetOptions::default() };
+        let got = match self.inner.get_opts(&Path::from(key), options).await {
+            Ok(got) => got,
+            Err(object_store::Error::NotFound { .. }) => return Ok(Fetched::Absent),
+            Err(object_store::Error::NotModified { .. }) => return Ok(Fetched::NotModified),
+            Err(e) => return Err(store_error(self, "read", key, e)),
+        };
+        let etag = got.meta.e_tag.clone();
+        let bytes = collect(got.into_stream(), format::limits::SIGNED).await.map_err(|e| self.stream_error(key, e))?;
+        Ok(Fetched::New { bytes, etag })
+    }
+
+    /// Reads a whole immutable object, capped at what the link says and checked against it.
+    pub(crate) async fn get_linked(&self, link: &Link, max: u64) -> Result<Bytes> {
+        let key = keys::blob(&link.sha256);
+        if link.size > max {
+            return Err(format::FormatError::TooLarge { size: link.size, max }.at(self.place(&key)));
+        }
+        let got = self.inner.get(&Path::from(key.as_str())).await.map_err(|e| store_error(self, "read", &key, e))?;
+        let bytes = collect(got.into_stream(), link.size).await.map_err(|e| self.stream_error(&key, e))?;
+        format::check(&bytes, link).map_err(|e| e.at(self.place(&key)))?;
+        Ok(bytes)
+    }
+
+    /// Reads an object that is stored compressed, and decompresses it.
+    pub(crate) async fn get_raw(&self, link: &Link, max: u64, max_raw: u64) -> Result<Vec<u8>> {
+        let place = || self.place(&keys::blob(&link.sha256));
+        let raw = link.raw.unwrap_or(link.size);
+        if raw > max_raw {
+            return Err(format::FormatError::TooLarge { size: raw, max: max_raw }.at(place()));
+        }
+        let bytes = self.get_linked(link, max).await?;
+        let link = *link;
+        // Checked once more on the way in: cheap, and `open` stays safe to call on anything.
+        cpu::run(move || format::open(&bytes, &link)).await.map_err(|e| e.at(place()))
+    }
+
+    /// Reads a compressed object of which only the digest is known, and gives the link that it turns out to have.
+    pub(crate) async fn get_unsized(&self, sha256: &Sha256, max: u64, max_raw: u64) -> Result<(Vec<u8>, Link)> {
+        let key = keys::blob(sha256);
+        let got = self.inner.get(&Path::from(key.as_str())).await.map_err(|e| store_error(self, "read", &key, e))?;
+        let bytes = collect(got.into_stream(), max).await.map_err(|e| self.stream_error(&key, e))?;
+        let link = Link { raw: None, sha256: *sha256, size: bytes.len() as u64 };
+        format::check(&bytes, &link).map_err(|e| e.at(self.place(&key)))?;
+        let raw = cpu::run(move || format::inflate(&bytes, max_raw)).await.map_err(|e| e.at(self.place(&key)))?;
+        let link = Link { raw: Some(raw.len() as u64), ..link };
+        Ok((raw, link))
+    }
+
+    /// Reads a node of the index.
+    pub(crate) async fn get_node(&self, entry: &Entry) -> Result<Node> {
+        let raw = self.get_raw(&entry.link, format::limits::NODE, format::limits::NODE_RAW).await?;
+        Node::read(entry, raw).map_err(|e| e.at(self.place(&keys::blob(&entry.link.sha256))))
+    }
+
+    /// The bytes of an archive as they come, hashed on the way: the last item is an error if they are not what the link
+    /// says, so a caller that keeps nothing before the end keeps nothing wrong.
+    pub(crate) async fn stream_linked(&self, link: Link) -> Result<BoxStream<'static, Result<Bytes>>> {
+        let key = keys::blob(&link.sha256);
+        let got = self.inner.get(&Path::from(key.as_str())).await.map_err(|e| store_error(self, "read", &key, e))?;
+        let (store, place) = (self.clone(), self.place(&key));
+        let bytes = got.into_stream().map_err(move |e| store_error(&store, "read", &key, e)).boxed();
+        Ok(checked(bytes, link, place))
+    }
+
+    fn stream_error(&self, key: &str, e: StreamError) -> Error {
+        match e {
+            StreamError::Store(e) => store_error(self, "read", key, e),
+            StreamError::TooLong(max) => Error::new(
+                ErrorKind::Untrusted,
+                format!("{} is longer than the {max} bytes it may have", self.place(key)),
+            )
+            .with_hint(
+                "something else than the registry answers here: a login page, another file, or a hostile server",
+            ),
+        }
+    }
+}
+
+/// Passes bytes on and hashes them on the way; where they are not what the link says, the last item is an error.
+pub(super) fn checked(
+    bytes: BoxStream<'static, Result<Bytes>>,
+    link: Link,
+    place: String,
+) -> BoxStream<'static, Result<Bytes>> {
+    let state = Some((Sha256Hasher::default(), bytes, place));
+    futures::stream::try_unfold(state, move |state| async move {
+        let Some((mut hasher, mut bytes, place)) = state else { return Ok(None) };
+        if let Some(piece) = bytes.try_next().await? {
+            hasher.update(&piece);
+            if hasher.size() > link.size {
+                return Err(format::FormatError::Size { got: hasher.size(), want: link.size }.at(place));
+            }
+            return Ok(Some((piece, Some((hasher, bytes, place)))));
+        }
+        let (got, digest) = (hasher.size(), hasher.finish());
+        if got != link.size {
+            return Err(format::FormatError::Size { got, want: link.size }.at(place));
+        }
+        if digest != link.sha256 {
+            return Err(format::FormatError::Digest { got: digest, want: link.sha256 }.at(place));
+        }
+        Ok(None)
+    })
+    .boxed()
+}
+
+enum StreamError {
+    Store(object_store::Error),
+    TooLong(u64),
+}
+
+/// Takes a stream to its end, never more than `max` bytes.
+async fn collect(
+    mut stream: BoxStream<'static, object_store::Result<Bytes>>,
+    max: u64,
+) -> std::result::Result<Bytes, StreamError> {
+    let mut first: Option<Bytes> = None;
+    let mut all = BytesMut::new();
+    while let Some(piece) = stream.try_next().await.map_err(StreamError::Store)? {
+        let have = first.as_ref().map_or(all.len(), Bytes::len);
+        if (have + piece.len()) as u64 > max {
+            return Err(StreamError::TooLong(max));
+        }
+        // Most objects come in one piece, which then needs no copy.
+        match first.take() {
+            None if all.is_empty() => first = Some(piece),
+            None => all.extend_from_slice(&piece),
+            Some(begin) => {
+                all.extend_from_slice(&begin);
+                all.extend_from_slice(&piece);
+            }
+        }
+    }
+    Ok(first.unwrap_or_else(|| all.freeze()))
+}
+
+/// Fetches the nodes behind these entries, in parallel.
+pub(crate) async fn load_nodes(store: &Store, entries: Vec<Entry>, into: &mut Nodes) -> Result<()> {
+    let mut fetched = futures::stream::iter(entries)
+        .map(|entry| async move { store.get_node(&entry).await.map(|node| (entry.link.sha256, node)) })
+        .buffer_unordered(PARALLEL);
+    while let Some((sha256, node)) = fetched.try_next().await? {
+        into.insert(sha256, node);
+    }
+    Ok(())
+}

@@ -1,0 +1,3 @@
+//! What more than one subject's tests need.
+
+pub(crate) mod tarball;
