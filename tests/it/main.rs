@@ -4,8 +4,10 @@
 
 mod archive;
 mod client;
+mod layering;
 mod manifest;
 mod publish;
 mod registry;
 mod source;
 mod support;
+mod trust;

@@ -18,8 +18,8 @@ mod read;
 mod stream;
 
 pub use error::{ArchiveError, PathProblem};
-#[allow(unused_imports, reason = "sources take a folder's fingerprint from these")]
-pub(crate) use pack::{PackFile, walk};
+
+pub(crate) use pack::walk;
 pub use pack::{SKIPPED, pack};
 pub use read::read;
 
