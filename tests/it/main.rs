@@ -4,6 +4,7 @@
 
 mod archive;
 mod client;
+mod docs;
 mod layering;
 mod manifest;
 mod publish;
