@@ -397,7 +397,7 @@ fn t04_t05_a_key_that_is_none_is_refused_with_what_to_do() {
 
 #[test]
 fn weak_keys_are_refused() {
-    // The eight points of small order, and spellings of two of them that are not canonical (the last three).
+    // The eight points of small order, other spellings of some (three), and a key with one of them added to it.
     for hex in [
         "0100000000000000000000000000000000000000000000000000000000000000",
         "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
@@ -410,6 +410,7 @@ fn weak_keys_are_refused() {
         "0100000000000000000000000000000000000000000000000000000000000080",
         "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
         "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+        "ceb0a7f18c53df70f989fe6f1612390a6e988a254263e3235c6ce8a3d292ef7c",
     ] {
         let bytes: Vec<u8> = (0..32).map(|i| u8::from_str_radix(&hex[i * 2..][..2], 16).unwrap()).collect();
         let made = VerifierKey::new(key().origin().clone(), &bytes.try_into().unwrap());
