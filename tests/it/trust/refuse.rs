@@ -208,7 +208,7 @@ fn two_known_keys_with_one_name_and_hash_are_not_guessed_between() {
     let note = Note::sign("text\n", &one).unwrap();
     let [one, two] = [one, two].map(|key| key.verifier().clone());
     Note::open(&note, &[one.clone(), one.clone()]).unwrap();
-    assert!(matches!(Note::open(&note, &[two.clone()]), Err(NoteError::Bad(_))));
+    assert!(matches!(Note::open(&note, std::slice::from_ref(&two)), Err(NoteError::Bad(_))));
     assert!(matches!(Note::open(&note, &[one, two]), Err(NoteError::Ambiguous(_))));
 }
 
