@@ -29,7 +29,7 @@ fn trust(c: &mut Criterion) {
     c.bench_function("trust/sign claim", |b| b.iter(|| black_box(&claim).sign(&key).unwrap()));
     c.bench_function("trust/sign checkpoint", |b| b.iter(|| Checkpoint::sign(black_box(&slot), &key).unwrap()));
     c.bench_function("trust/open checkpoint", |b| {
-        b.iter(|| Checkpoint::open(black_box(checkpoint.bytes()).clone(), &pinned).unwrap())
+        b.iter(|| Checkpoint::open(black_box(checkpoint.bytes()).clone(), &pinned).unwrap());
     });
     c.bench_function("trust/open vkey", |b| b.iter(|| black_box(&line).parse::<VerifierKey>().unwrap()));
 }

@@ -89,9 +89,9 @@ impl VerifierKey {
     /// holds for many messages.
     pub fn new(origin: Origin, public: &[u8; 32]) -> Result<Self, KeyError> {
         let key = ed25519_dalek::VerifyingKey::from_bytes(public).map_err(|_| KeyError::Weak)?;
-        let point = key.to_edwards();
-        // A point outside the prime-order group, or one with a second spelling, is one that verifiers disagree on.
-        if !point.is_torsion_free() || key.is_weak() || point.compress().to_bytes() != *public {
+        // Outside the prime-order group verifiers disagree on what is a signature. Within it, and without the neutral
+        // element (which is weak), no point has a second spelling.
+        if key.is_weak() || !key.to_edwards().is_torsion_free() {
             return Err(KeyError::Weak);
         }
         let id = KeyId::of(&origin, public);

@@ -198,6 +198,31 @@ fn t06_another_key_is_not_this_key() {
 }
 
 #[test]
+fn two_known_keys_with_one_name_and_hash_are_not_guessed_between() {
+    // A hash has 32 bits: this pair was found among 96,000 keys.
+    let pair = [
+        "PRIVATE+KEY+packages.example.com/main+2732a4b1+AYu/FAG56GXHKxFD85/OZkZh98s2lfCrcpLyvIJuSLch",
+        "PRIVATE+KEY+packages.example.com/main+2732a4b1+AbNtJwO5SmiYhR9XIC0JIK50WZwLZDO/OFeV2px5wMj7",
+    ];
+    let [one, two] = pair.map(|text| SigningKey::from_secret_text(text).unwrap());
+    let note = Note::sign("text\n", &one).unwrap();
+    let [one, two] = [one, two].map(|key| key.verifier().clone());
+    Note::open(&note, &[one.clone(), one.clone()]).unwrap();
+    assert!(matches!(Note::open(&note, std::slice::from_ref(&two)), Err(NoteError::Bad(_))));
+    assert!(matches!(Note::open(&note, &[one, two]), Err(NoteError::Ambiguous(_))));
+}
+
+#[test]
+fn a_signature_by_a_small_order_nonce_is_refused() {
+    // The equation holds, and the key's holder made it; lax verifiers take it. Strict ones agree with each other.
+    let line = "LtW+RwEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAASSKZduSrlFpt0is6Hldu58bFiE57/8KdN158gYP0Gw4=";
+    let note = format!("text\n\n\u{2014} {} {line}\n", key().origin());
+    assert!(matches!(Note::open(note.as_bytes(), &pinned()), Err(NoteError::Bad(_))));
+    let theirs = signed_note::StandardVerifier::new(&key().verifier().to_string()).unwrap();
+    assert!(signed_note::Verifier::verify(&theirs, b"text\n", &base64_decode(line)[4..]));
+}
+
+#[test]
 fn a_checkpoint_whose_slot_is_not_the_one_it_names_is_refused() {
     let c = chain(3);
     let (one, two) = (c[1].slot(), c[2].slot());
@@ -329,6 +354,12 @@ fn a_note_has_one_form() {
     {
         assert!(open(bad).is_err());
     }
+    for control in ['\r', '\t', '\0', '\u{1b}', '\u{7f}', '\u{85}'] {
+        let bad = good.replacen('\n', &format!("{control}\n"), 1);
+        assert_eq!(open(bad), Err(TrustError::Note(NoteError::NotText)), "{control:?}");
+        assert_eq!(Note::sign(&format!("a{control}b\n"), &key()), Err(NoteError::NotText));
+    }
+    assert_eq!(Note::sign("no line end", &key()), Err(NoteError::NotText));
     let mut not_utf8 = newest.bytes().to_vec();
     not_utf8.insert(3, 0xff);
     assert!(matches!(open(not_utf8), Err(TrustError::Note(NoteError::NotText))));
@@ -366,7 +397,7 @@ fn t04_t05_a_key_that_is_none_is_refused_with_what_to_do() {
 
 #[test]
 fn weak_keys_are_refused() {
-    // The eight points of small order, and spellings of two of them that are not canonical (the last three).
+    // The eight points of small order, other spellings of some (three), and a key with one of them added to it.
     for hex in [
         "0100000000000000000000000000000000000000000000000000000000000000",
         "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
@@ -379,6 +410,7 @@ fn weak_keys_are_refused() {
         "0100000000000000000000000000000000000000000000000000000000000080",
         "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
         "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+        "ceb0a7f18c53df70f989fe6f1612390a6e988a254263e3235c6ce8a3d292ef7c",
     ] {
         let bytes: Vec<u8> = (0..32).map(|i| u8::from_str_radix(&hex[i * 2..][..2], 16).unwrap()).collect();
         let made = VerifierKey::new(key().origin().clone(), &bytes.try_into().unwrap());
