@@ -12,6 +12,9 @@ use ggen_marketplace::{
 };
 use serde::Serialize;
 
+/// A reason stands in the index with the record: it costs every reader of the package.
+const MAX_REASON: usize = 1000;
+
 #[derive(Serialize)]
 struct Document {
     #[serde(flatten)]
@@ -23,9 +26,13 @@ struct Document {
 }
 
 pub(crate) async fn yank(args: &Yank, settings: &Settings) -> Result<Code, Failure> {
+    let reason = args.reason.as_deref().map(str::trim).filter(|r| !r.is_empty());
+    if reason.is_some_and(|r| r.contains(char::is_control) || r.len() > MAX_REASON) {
+        return Err(Failure::usage("the reason is not one line of plain text")
+            .hint(format!("everybody who looks at the package sees it: at most {MAX_REASON} bytes, no line ends")));
+    }
     let writing = settings.writer(&args.release.writer)?;
     let (package, version) = release(&args.release.package, &writing).await?;
-    let reason = args.reason.as_deref().map(str::trim).filter(|r| !r.is_empty());
     let report = writing.registry.yank(&package, &version, reason, &writing.options).await?;
     done(settings, &package, version, &report, report.yanked > 0, "yanked")
 }

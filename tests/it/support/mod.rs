@@ -1,3 +1,4 @@
 //! What more than one subject's tests need.
 
+pub(crate) mod http;
 pub(crate) mod tarball;
