@@ -142,7 +142,18 @@ impl Check<'_> {
             self.mistake(value.span().start, message, None);
             return Vec::new();
         };
-        list.iter().filter_map(|item| self.text(key, item).map(|t| self.relative(t))).collect()
+        let mut paths = Vec::with_capacity(list.len());
+        for item in list {
+            match item.get_ref().as_str() {
+                Some("") => self.mistake(item.span().start, format!("`{}` holds an empty path", key.get_ref()), None),
+                Some(path) => paths.push(self.relative(path)),
+                None => {
+                    let message = format!("`{}` must hold strings, not {}", key.get_ref(), found(item));
+                    self.mistake(item.span().start, message, None);
+                }
+            }
+        }
+        paths
     }
 
     fn parsed<T, E: std::fmt::Display>(&mut self, key: &Key<'_>, value: &Value<'_>, result: Result<T, E>) -> Option<T> {

@@ -7,6 +7,7 @@ use crate::{
     args::Init,
     config,
     failure::{Code, Failure},
+    output::Ui,
     settings::{Settings, lies_in, public_key_file, read_key},
 };
 use ggen_marketplace::{Registry, SigningKey, Store, trust::Origin};
@@ -70,26 +71,28 @@ pub(crate) async fn run(args: &Init, settings: &Settings, config: Option<&Path>)
         }
         return Err(e.into());
     }
-    let ui = &settings.ui;
+    let document = Document {
+        origin: origin.to_string(),
+        store: store.to_string(),
+        key: verifier,
+        key_file: key_file.display().to_string(),
+        config: config::FILE.into(),
+        generation: 0,
+    };
+    announce(&settings.ui, &document, new_key)
+}
+
+fn announce(ui: &Ui, made: &Document, new_key: bool) -> Result<Code, Failure> {
+    let Document { origin, store, key, key_file, config, .. } = made;
+    let known = if new_key { "" } else { ", which was there already" };
     ui.note(&format!("{store} holds a new registry, {origin}"));
-    ui.note(&format!(
-        "{} holds its secret key{}: keep a copy in a safe place, and never publish it",
-        key_file.display(),
-        if new_key { "" } else { ", which was there already" }
-    ));
-    ui.note(&format!("{} says where everything is; `ggen-market build --source FOLDER` publishes", config::FILE));
+    ui.note(&format!("{key_file} holds its secret key{known}: keep a copy in a safe place, and never publish it"));
+    ui.note(&format!("{config} says where everything is; `ggen-market build --source FOLDER` publishes"));
     ui.note("readers pin this public key:");
     if ui.json {
-        ui.document(&Document {
-            origin: origin.to_string(),
-            store: store.to_string(),
-            key: verifier,
-            key_file: key_file.display().to_string(),
-            config: config::FILE.into(),
-            generation: 0,
-        })?;
+        ui.document(made)?;
     } else {
-        ui.write(|out| writeln!(out, "{verifier}"))?;
+        ui.write(|out| writeln!(out, "{key}"))?;
     }
     Ok(Code::Done)
 }

@@ -29,6 +29,10 @@ struct Found {
 
 pub(crate) async fn run(args: &Verify, settings: &Settings) -> Result<Code, Failure> {
     let ui = &settings.ui;
+    if args.reader.offline {
+        return Err(Failure::usage("an audit reads everything from the registry itself: --offline forbids that")
+            .hint("leave out --offline (and GGEN_MARKET_OFFLINE), or name a copy of the registry with --registry"));
+    }
     let client = settings.client(&args.reader)?;
     let options = if args.all { VerifyOptions::all() } else { VerifyOptions::default() };
     let bar = Bar::spinner(ui, "reading and hashing everything");

@@ -22,6 +22,7 @@ fn usage_is_2() {
     s.run(&["list", "--key", "nonsense"]).code(2).says(&["not a verifier key", "hint:"]);
     s.run(&["init", "--store", "r", "--origin", "https://example.com", "--force"]).code(2).says(&["it has a scheme"]);
     s.run(&["completions", "tcsh"]).code(2);
+    s.run(&["verify", "--offline"]).code(2).says(&["--offline forbids that"]);
 }
 
 #[test]

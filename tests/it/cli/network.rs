@@ -4,7 +4,7 @@ use super::Sandbox;
 use crate::support::http::Server;
 use ggen_marketplace::package::Sha256;
 use std::{
-    io::{BufRead as _, BufReader, Read as _},
+    io::{BufRead as _, BufReader},
     process::Child,
     time::Duration,
 };
