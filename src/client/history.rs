@@ -3,14 +3,14 @@
 use super::{Client, SnapshotReader};
 use crate::{
     Error, ErrorKind, Result,
-    format::{ChangedPackage, Changes, PackageLines, Snapshot, keys, limits},
+    format::{ChangedRelease, Changes, Line, PackageLines, ReleaseChange, Snapshot, keys, limits},
     index::{self, Missing, Nodes},
-    package::{Sha256, Timestamp},
+    package::{Sha256, Timestamp, Version},
     store::{Fetched, PARALLEL},
     trust::Slot,
 };
 use futures::{StreamExt, TryStreamExt};
-use std::{collections::BTreeMap, str::FromStr};
+use std::{collections::BTreeMap, str::FromStr, sync::Arc};
 
 /// The longest stretch of the log that is walked at once.
 const MAX_WALK: u64 = 100_000;
@@ -166,9 +166,10 @@ impl Client {
                 }
             }
         };
-        let mut out: Vec<_> = differences.iter().map(|d| changed(d.old.as_deref(), d.new.as_deref())).collect();
-        out.sort_by(|a, b| a.package.cmp(&b.package));
-        Ok(Changes(out))
+        let mut out = Changes::default();
+        differences.iter().for_each(|d| changed(d.old.as_deref(), d.new.as_deref(), &mut out));
+        out.sort();
+        Ok(out)
     }
 }
 
@@ -177,30 +178,33 @@ fn no_generation(number: u64) -> Error {
 }
 
 /// What became of one package.
-fn changed(old: Option<&PackageLines>, new: Option<&PackageLines>) -> ChangedPackage {
+fn changed(old: Option<&PackageLines>, new: Option<&PackageLines>, out: &mut Changes) {
     let marks = |lines: Option<&PackageLines>| -> BTreeMap<_, _> {
         let lines = lines.map_or(&[][..], |p| &p.lines);
-        let mark =
-            |l: &crate::format::Line| l.record().map(|r| (r.yanked.is_some(), r.removed.is_some())).unwrap_or_default();
+        let mark = |l: &Line| l.record().map(|r| (r.yanked.is_some(), r.removed.is_some())).unwrap_or_default();
         lines.iter().map(|l| (l.version.clone(), mark(l))).collect()
     };
     let (before, after) = (marks(old), marks(new));
-    let mut out = ChangedPackage::new(new.or(old).map_or("", |p| &p.label));
+    let Some(package) = new.or(old).map(|p| Arc::clone(&p.label)) else { return };
+    let mut tell = |version: &Version, change| {
+        out.0.push(ChangedRelease { package: Arc::clone(&package), version: version.clone(), change });
+    };
     for (version, &(yanked, removed)) in &after {
         let was = before.get(version).copied();
         if was.is_none_or(|w| w.1 && !removed) {
-            out.added.push(version.clone());
+            tell(version, ReleaseChange::Added);
         }
-        if removed && was != Some((yanked, true)) {
-            out.removed.push(version.clone());
+        if removed && was.is_none_or(|w| !w.1) {
+            tell(version, ReleaseChange::Removed);
         }
         match (was.is_some_and(|w| w.0), yanked) {
-            (false, true) => out.yanked.push(version.clone()),
-            (true, false) if !removed => out.unyanked.push(version.clone()),
+            (false, true) => tell(version, ReleaseChange::Yanked),
+            (true, false) if !removed => tell(version, ReleaseChange::Unyanked),
             _ => {}
         }
     }
-    // Only between states that are not one log: there, a release never goes without a tombstone (I9).
-    out.removed.extend(before.into_keys().filter(|v| !after.contains_key(v)));
-    out
+    // Only between states that are not of one log: there, a release never goes without a tombstone (I9).
+    for version in before.keys().filter(|v| !after.contains_key(v)) {
+        tell(version, ReleaseChange::Removed);
+    }
 }

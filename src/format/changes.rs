@@ -4,58 +4,114 @@
 use super::{FormatError, Header, Object};
 use crate::package::Version;
 use serde::{Deserialize, Serialize};
+use std::{fmt, sync::Arc};
 
-/// What happened to one package.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChangedPackage {
-    /// Versions that are new, or that came back after they had been removed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub added: Vec<Version>,
+/// What happened to a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum ReleaseChange {
+    /// It is new, or came back after it had been removed.
+    Added,
+    /// It became a tombstone.
+    Removed,
+    /// Its yank was taken back.
+    Unyanked,
+    /// It was yanked.
+    Yanked,
+}
+
+impl ReleaseChange {
+    /// Its word in a change list.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Removed => "removed",
+            Self::Unyanked => "unyanked",
+            Self::Yanked => "yanked",
+        }
+    }
+}
+
+impl fmt::Display for ReleaseChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One release that is not as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedRelease {
     /// `<kind>/<normalised name>`.
-    pub package: String,
-    /// Versions that became tombstones.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub removed: Vec<Version>,
-    /// Versions whose yank was taken back.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unyanked: Vec<Version>,
-    /// Versions that were yanked.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub yanked: Vec<Version>,
+    pub package: Arc<str>,
+    /// Its version.
+    pub version: Version,
+    /// What happened to it.
+    pub change: ReleaseChange,
 }
 
-impl ChangedPackage {
-    pub(crate) fn new(package: &str) -> Self {
-        Self { added: vec![], package: package.into(), removed: vec![], unyanked: vec![], yanked: vec![] }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.added.is_empty() && self.removed.is_empty() && self.unyanked.is_empty() && self.yanked.is_empty()
-    }
-}
-
-/// What one snapshot changed, in the order of the packages' labels.
+/// What one snapshot changed, in the order of packages, then of versions.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Changes(pub Vec<ChangedPackage>);
+pub struct Changes(pub Vec<ChangedRelease>);
+
+/// A line of the stored form: one package.
+#[derive(Default, Serialize, Deserialize)]
+struct Row {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    added: Vec<Version>,
+    package: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    removed: Vec<Version>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unyanked: Vec<Version>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    yanked: Vec<Version>,
+}
+
+impl Row {
+    fn list(&mut self, change: ReleaseChange) -> &mut Vec<Version> {
+        match change {
+            ReleaseChange::Added => &mut self.added,
+            ReleaseChange::Removed => &mut self.removed,
+            ReleaseChange::Unyanked => &mut self.unyanked,
+            ReleaseChange::Yanked => &mut self.yanked,
+        }
+    }
+}
 
 impl Changes {
+    pub(crate) fn sort(&mut self) {
+        self.0.sort_unstable_by(|a, b| (&a.package, &a.version, a.change).cmp(&(&b.package, &b.version, b.change)));
+    }
+
     /// Reads the decompressed bytes.
     pub(crate) fn read(raw: &[u8]) -> Result<Self, FormatError> {
         const WHAT: &str = "changes";
         let text = std::str::from_utf8(raw).map_err(|e| FormatError::malformed(WHAT, e))?;
         let body = Header::read(text, WHAT, None)?;
-        body.lines()
-            .map(|l| serde_json::from_str(l).map_err(|e| FormatError::malformed(WHAT, e)))
-            .collect::<Result<_, _>>()
-            .map(Self)
+        let mut out = Self::default();
+        for line in body.lines() {
+            let mut row: Row = serde_json::from_str(line).map_err(|e| FormatError::malformed(WHAT, e))?;
+            let package: Arc<str> = std::mem::take(&mut row.package).into();
+            use ReleaseChange::{Added, Removed, Unyanked, Yanked};
+            for change in [Added, Removed, Unyanked, Yanked] {
+                let versions = std::mem::take(row.list(change)).into_iter();
+                out.0.extend(versions.map(|version| ChangedRelease { package: Arc::clone(&package), version, change }));
+            }
+        }
+        out.sort();
+        Ok(out)
     }
 
-    /// Writes it.
+    /// Writes it; it is sorted.
     pub(crate) fn seal(&self) -> Object {
         let mut raw = Vec::with_capacity(self.0.len() * 64 + 64);
         Header::write(&mut raw, "changes", None);
-        for package in &self.0 {
-            serde_json::to_writer(&mut raw, package).unwrap_or_else(|e| unreachable!("a change serialises: {e}"));
+        for package in self.0.chunk_by(|a, b| a.package == b.package) {
+            let mut row = Row { package: package[0].package.to_string(), ..Row::default() };
+            for release in package {
+                row.list(release.change).push(release.version.clone());
+            }
+            serde_json::to_writer(&mut raw, &row).unwrap_or_else(|e| unreachable!("a change serialises: {e}"));
             raw.push(b'\n');
         }
         Object::seal(&raw)

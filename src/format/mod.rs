@@ -13,7 +13,7 @@ mod prefix;
 mod shard;
 mod snapshot;
 
-pub use changes::{ChangedPackage, Changes};
+pub use changes::{ChangedRelease, Changes, ReleaseChange};
 pub use gz::Object;
 pub(crate) use gz::{inflate, open};
 pub use page::{Entry, NodeType, Page};

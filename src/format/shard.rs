@@ -16,7 +16,8 @@ pub(crate) struct Line {
 
 impl Line {
     pub(crate) fn new(record: &Record) -> Self {
-        Self { version: record.version.clone(), text: record.to_line().into() }
+        // Boxed: what a text kept beyond its length would be kept a million times.
+        Self { version: record.version.clone(), text: record.to_line().into_boxed_str().into_boxed_bytes().into() }
     }
 
     pub(crate) fn record(&self) -> Result<Record, RecordError> {
@@ -30,15 +31,15 @@ impl Line {
 pub(crate) struct PackageLines {
     /// `<kind>/<normalised name>`. A text, not a [`crate::package::PackageId`]: a shard may hold kinds that this program
     /// does not know, and must carry them over.
-    pub(crate) label: Box<str>,
+    pub(crate) label: Arc<str>,
     /// sha256 of the label: its place in the tree.
     pub(crate) key: Sha256,
     pub(crate) lines: Vec<Line>,
 }
 
 impl PackageLines {
-    pub(crate) fn new(label: String) -> Self {
-        Self { key: Sha256::of(label.as_bytes()), label: label.into(), lines: Vec::new() }
+    pub(crate) fn new(label: Arc<str>) -> Self {
+        Self { key: Sha256::of(label.as_bytes()), label, lines: Vec::new() }
     }
 
     /// What it weighs in a shard: its lines and their line ends.

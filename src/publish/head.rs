@@ -112,10 +112,13 @@ impl Registry {
             })
             .await;
             head.tree = tree;
-            let lacking = match result {
+            let mut lacking = match result {
                 Ok(out) => return Ok(out),
                 Err(Missing(lacking)) => lacking,
             };
+            // A thousand packages may lack one shard.
+            lacking.sort_unstable_by_key(|e| e.link.sha256);
+            lacking.dedup_by_key(|e| e.link.sha256);
             let before = head.tree.nodes.len();
             load_nodes(&self.store, lacking.clone(), &mut head.tree.nodes).await?;
             if head.tree.nodes.len() == before {

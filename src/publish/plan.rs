@@ -3,7 +3,7 @@
 
 use crate::{
     Error, ErrorKind,
-    format::{ChangedPackage, Changes, Line, PackageLines},
+    format::{ChangedRelease, Changes, Line, PackageLines, ReleaseChange},
     index::{Missing, Tree, lookup},
     package::{Link, PackageName, Removed, Sha256, Timestamp, Version, Yanked},
     source::{Place, SpoolRange},
@@ -19,7 +19,7 @@ pub(crate) struct Change {
     /// Place in the tree: sha256 of the label.
     pub(crate) key: Sha256,
     /// `<kind>/<normalised name>`.
-    pub(crate) label: Box<str>,
+    pub(crate) label: Arc<str>,
     /// Where it comes from; none for what a person asked by name.
     pub(crate) place: Option<Place>,
     pub(crate) what: What,
@@ -30,8 +30,6 @@ pub(crate) enum What {
     /// Publish this record.
     Add {
         line: Line,
-        sha256: Sha256,
-        name: PackageName,
         blobs: Box<[Blob]>,
     },
     /// The scan cache says that this release is unchanged: nothing to do if the registry has it.
@@ -92,6 +90,7 @@ pub(crate) enum Outcome {
 }
 
 /// The changes of a run, worked out.
+#[derive(Default)]
 pub(crate) struct Plan {
     /// The packages that are not as they were, in the order of their keys.
     pub(crate) packages: Vec<Arc<PackageLines>>,
@@ -111,50 +110,66 @@ pub(crate) fn sort(changes: &mut [Change]) {
 
 /// Works out what changes, which are sorted, do to the tree whose nodes are at hand.
 pub(crate) fn plan(tree: &Tree, changes: &[Change]) -> Result<Plan, Missing> {
-    let groups: Vec<_> = changes
+    // Each thread works out a run of packages; the runs are in order, and put together in order.
+    let parts: Vec<_> = changes
         .par_chunk_by(|a, b| a.key == b.key)
-        .map(|group| lookup(tree, &group[0].key).map(|old| plan_package(old.map(|p| &**p), group)))
+        .fold(
+            || Ok(Plan::default()),
+            |part: Result<Plan, Missing>, package| match (part, lookup(tree, &package[0].key)) {
+                (Ok(mut part), Ok(old)) => {
+                    part.package(old, package);
+                    Ok(part)
+                }
+                (Ok(_), Err(missing)) => Err(missing),
+                (Err(Missing(mut lacking)), looked) => {
+                    lacking.extend(looked.err().into_iter().flat_map(|m| m.0));
+                    Err(Missing(lacking))
+                }
+            },
+        )
         .collect();
-    let mut out =
-        Plan { packages: Vec::new(), outcomes: Vec::with_capacity(changes.len()), changed: Changes::default() };
+    let mut out = Plan::default();
     let mut lacking = Vec::new();
-    for group in groups {
-        match group {
+    for part in parts {
+        match part {
             Err(Missing(more)) => lacking.extend(more),
-            Ok(group) => {
-                out.packages.extend(group.lines.map(Arc::new));
-                out.outcomes.extend(group.outcomes);
-                out.changed.0.extend((!group.changed.is_empty()).then_some(group.changed));
+            Ok(part) => {
+                out.packages.extend(part.packages);
+                out.outcomes.extend(part.outcomes);
+                out.changed.0.extend(part.changed.0);
             }
         }
     }
     if !lacking.is_empty() {
         return Err(Missing(lacking));
     }
-    out.changed.0.par_sort_unstable_by(|a, b| a.package.cmp(&b.package));
+    out.changed.sort();
     Ok(out)
 }
 
-struct PlannedPackage {
-    lines: Option<PackageLines>,
-    outcomes: Vec<Outcome>,
-    changed: ChangedPackage,
-}
-
-fn plan_package(old: Option<&PackageLines>, changes: &[Change]) -> PlannedPackage {
-    let mut package = Package {
-        lines: old.cloned().unwrap_or_else(|| PackageLines::new(changes[0].label.to_string())),
-        changed: ChangedPackage::new(&changes[0].label),
-    };
-    let outcomes = changes.iter().map(|c| package.apply(c).unwrap_or_else(Outcome::Refused)).collect();
-    let lines = (!package.changed.is_empty()).then_some(package.lines);
-    PlannedPackage { lines, outcomes, changed: package.changed }
+impl Plan {
+    /// Applies the changes of one package.
+    fn package(&mut self, old: Option<&Arc<PackageLines>>, changes: &[Change]) {
+        let label = &changes[0].label;
+        let lines = old.map_or_else(|| PackageLines::new(Arc::clone(label)), |p| PackageLines::clone(p));
+        let mut package = Package { lines, changed: Vec::new() };
+        self.outcomes.extend(changes.iter().map(|c| package.apply(c).unwrap_or_else(Outcome::Refused)));
+        if !package.changed.is_empty() {
+            let changed = package.changed.into_iter();
+            self.changed.0.extend(changed.map(|(version, change)| ChangedRelease {
+                package: Arc::clone(label),
+                version,
+                change,
+            }));
+            self.packages.push(Arc::new(package.lines));
+        }
+    }
 }
 
 /// A package while changes are applied to it.
 struct Package {
     lines: PackageLines,
-    changed: ChangedPackage,
+    changed: Vec<(Version, ReleaseChange)>,
 }
 
 /// The members of a record that planning looks at.
@@ -177,7 +192,7 @@ impl Package {
     fn apply(&mut self, change: &Change) -> Result<Outcome, Error> {
         let at = self.lines.lines.iter().position(|l| l.version.same_release(change.what.version()));
         match (&change.what, at) {
-            (What::Add { line, sha256, name, .. }, at) => self.add(line, sha256, name, at),
+            (What::Add { line, .. }, at) => self.add(line, at),
             (What::Known { version, sha256 }, Some(at)) => {
                 let (line, same) = (&self.lines.lines[at], self.identity(at)?);
                 let known = line.version == *version && same.archive.sha256 == *sha256 && same.removed.is_none();
@@ -190,7 +205,7 @@ impl Package {
                     return Ok(Outcome::Unchanged);
                 }
                 self.edit(at, |record| drop(record.remove("yanked")))?;
-                self.changed.unyanked.push(self.lines.lines[at].version.clone());
+                self.changed.push((self.lines.lines[at].version.clone(), ReleaseChange::Unyanked));
                 Ok(Outcome::Unyanked)
             }
             (What::Remove { removed, .. }, Some(at)) => self.remove(at, removed),
@@ -201,26 +216,31 @@ impl Package {
         }
     }
 
-    fn add(&mut self, line: &Line, sha256: &Sha256, name: &PackageName, at: Option<usize>) -> Result<Outcome, Error> {
+    fn add(&mut self, line: &Line, at: Option<usize>) -> Result<Outcome, Error> {
         let label = shown(&self.lines.label);
-        if !self.lines.lines.is_empty() {
-            let known = self.identity(0)?.name;
-            if known != *name {
-                let message =
-                    format!("{label} is already published under the spelling {known}; {name} would be its twin");
-                return Err(Error::new(ErrorKind::Conflict, message).with_hint(
-                    "names that differ only in case or in '-' against '_' are one package: use the published spelling",
-                ));
-            }
+        if self.lines.lines.is_empty() {
+            // The usual case of a large first build, which need not look into the record.
+            self.lines.lines.push(line.clone());
+            self.changed.push((line.version.clone(), ReleaseChange::Added));
+            return Ok(Outcome::Added);
+        }
+        let (wanted, known): (Identity, _) = (parse(&line.text)?, self.identity(0)?.name);
+        if known != wanted.name {
+            let name = wanted.name;
+            let message = format!("{label} is already published under the spelling {known}; {name} would be its twin");
+            return Err(Error::new(ErrorKind::Conflict, message).with_hint(
+                "names that differ only in case or in '-' against '_' are one package: use the published spelling",
+            ));
         }
         let Some(at) = at else {
             let before = self.lines.lines.partition_point(|l| l.version < line.version);
             self.lines.lines.insert(before, line.clone());
-            self.changed.added.push(line.version.clone());
+            self.changed.push((line.version.clone(), ReleaseChange::Added));
             return Ok(Outcome::Added);
         };
         let (there, same) = (self.lines.lines[at].version.clone(), self.identity(at)?);
-        if same.archive.sha256 != *sha256 || there != line.version {
+        let sha256 = wanted.archive.sha256;
+        if same.archive.sha256 != sha256 || there != line.version {
             let message = format!(
                 "{label}@{there} is already published with other bytes: sha256 {} there, {sha256} here{}",
                 same.archive.sha256,
@@ -235,10 +255,9 @@ impl Package {
         }
         if same.removed.is_some() {
             self.lines.lines[at] = line.clone();
-            self.changed.added.push(there);
+            self.changed.push((there, ReleaseChange::Added));
             return Ok(Outcome::Restored);
         }
-        let wanted: Identity = parse(&line.text)?;
         match wanted.yanked {
             Some(yanked) if same.yanked.is_none() => self.yank(at, &yanked),
             _ => Ok(Outcome::Unchanged),
@@ -252,7 +271,7 @@ impl Package {
         }
         let value = to_value(yanked)?;
         self.edit(at, |record| drop(record.insert("yanked".into(), value)))?;
-        self.changed.yanked.push(self.lines.lines[at].version.clone());
+        self.changed.push((self.lines.lines[at].version.clone(), ReleaseChange::Yanked));
         Ok(Outcome::Yanked)
     }
 
@@ -268,7 +287,7 @@ impl Package {
             });
             record.insert("removed".into(), value);
         })?;
-        self.changed.removed.push(self.lines.lines[at].version.clone());
+        self.changed.push((self.lines.lines[at].version.clone(), ReleaseChange::Removed));
         Ok(Outcome::Removed)
     }
 
@@ -319,7 +338,7 @@ pub(crate) fn removals<'a>(
             if !here.iter().any(|c| c.what.version().same_release(&line.version)) {
                 out.push(Change {
                     key: package.key,
-                    label: package.label.clone(),
+                    label: Arc::clone(&package.label),
                     place: None,
                     what: What::Remove {
                         version: line.version.clone(),

@@ -17,7 +17,7 @@ use crate::{
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, mpsc},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -258,19 +258,19 @@ impl Registry {
         let spool = Arc::new(Spool::new().map_err(|e| Error::io("write to", &std::env::temp_dir(), e))?);
         let (sources, options, shared) = (sources.to_vec(), options.clone(), Arc::clone(&spool));
         let (changes, refused, stats) = cpu::run(move || {
-            let (tx, rx) = mpsc::channel();
+            // Not a channel: a million changes would stand in it until the scan is over, and then be moved.
+            let staged = Mutex::new((Vec::new(), Vec::new()));
             let stats = source::scan(&sources, &scan_options(&options), &shared, |found| {
-                // Sealing happens here, on the scan's own threads. The receiver lives until the scan is over.
-                let _ = tx.send(found.and_then(|found| stage(found, &shared)));
-            })?;
-            drop(tx);
-            let (mut changes, mut refused) = (Vec::new(), Vec::new());
-            for staged in rx {
-                match staged {
-                    Ok(change) => changes.push(change),
-                    Err(refusal) => refused.push(refusal),
+                // Sealing happens here, on the scan's own threads; only the push is under the lock.
+                let found = found.and_then(|found| stage(found, &shared));
+                let mut staged = staged.lock().unwrap_or_else(PoisonError::into_inner);
+                match found {
+                    Ok(change) => staged.0.push(change),
+                    Err(refusal) => staged.1.push(refusal),
                 }
-            }
+            })?;
+            let (mut changes, mut refused): (Vec<Change>, Vec<Refusal>) =
+                staged.into_inner().unwrap_or_else(PoisonError::into_inner);
             plan::sort(&mut changes);
             refused.sort_by(|a, b| a.place.cmp(&b.place));
             options.report(Progress::Scanned(changes.len() as u64));

@@ -49,7 +49,6 @@ fn fresh(candidate: Candidate, spool: &Spool) -> Result<Change, Error> {
         Payload::Spooled(range) => blobs.push(Blob { link, at: BlobAt::Spool(range) }),
         Payload::Elsewhere => {}
     }
-    let line = Line::new(&record);
-    let what = What::Add { line, sha256: record.archive.sha256, name: record.name, blobs: blobs.into() };
+    let what = What::Add { line: Line::new(&record), blobs: blobs.into() };
     Ok(change(&id, place, what))
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// What a file or folder looks like from outside. Equal stamps mean unchanged, but for changes too quick for the clock of
-/// the file system, which is why [`modified`](Self::modified) is compared with the time of the scan.
+/// the file system: so what was modified just before the scan is not trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     pub(super) look: Look,

@@ -245,7 +245,7 @@ fn what_is_missing_is_named_with_its_place() {
     assert_eq!(message("[pack]\nname = \"a\"\nname = \"b\""), "pack.toml:3:1: not TOML: duplicate key");
     let e = crate_of("[dependencies]\na = \"one\"").unwrap_err();
     assert_eq!(e.at, Some((5, 5)));
-    assert!(matches!(e.problem, Problem::Requirement { ref key, .. } if key == "dependencies.a"), "{e}");
+    assert!(matches!(*e.problem, Problem::Requirement { ref key, .. } if key == "dependencies.a"), "{e}");
 }
 
 #[test]
@@ -446,8 +446,8 @@ fn hostile_crate_manifests_are_refused_by_name() {
         assert!(took.as_millis() < if cfg!(debug_assertions) { 2000 } else { 50 }, "{expected}: {took:?}");
     }
     let big = vec![b' '; usize::try_from(MAX_MANIFEST).unwrap() + 1];
-    assert_eq!(cargo::read(&big).unwrap_err().problem, Problem::TooLarge);
-    assert_eq!(cargo::read(b"[package]\nname = \"\xff\"").unwrap_err().problem, Problem::NotUtf8(18));
+    assert_eq!(*cargo::read(&big).unwrap_err().problem, Problem::TooLarge);
+    assert_eq!(*cargo::read(b"[package]\nname = \"\xff\"").unwrap_err().problem, Problem::NotUtf8(18));
     // As many as allowed are read.
     let most: String = (0..MAX_LIST).map(|i| format!("d{i} = \"1\"\n")).collect();
     assert_eq!(cargo::read(dependency(&most).as_bytes()).unwrap().dependencies.len(), MAX_LIST);

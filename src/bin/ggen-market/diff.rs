@@ -26,7 +26,7 @@ pub(crate) async fn run(args: &Diff, settings: &Settings) -> Result<Code, Failur
     } else {
         settings.ui.table(&["CHANGE", "PACKAGE", "VERSION"], &json::change_rows(&changes))?;
     }
-    let packages = count(changes.0.len() as u64, "package");
-    settings.ui.note(&format!("{packages} changed from generation {from} to {to}"));
+    let releases = count(changes.0.len() as u64, "release");
+    settings.ui.note(&format!("{releases} changed from generation {from} to {to}"));
     Ok(Code::Done)
 }

@@ -2,48 +2,32 @@
 
 use ggen_marketplace::{
     Package,
-    format::{ChangedPackage, Changes},
+    format::{ChangedRelease, Changes},
     package::{Kind, PackageId, Record, Removed, Sha256, Timestamp, Version, Yanked},
 };
 use serde::Serialize;
 
-/// What happened to one package.
+/// What happened to one release.
 #[derive(Serialize)]
 pub(crate) struct Changed {
+    change: &'static str,
     package: String,
-    added: Vec<Version>,
-    yanked: Vec<Version>,
-    unyanked: Vec<Version>,
-    removed: Vec<Version>,
-}
-
-impl From<&ChangedPackage> for Changed {
-    fn from(c: &ChangedPackage) -> Self {
-        Self {
-            package: shown(&c.package),
-            added: c.added.clone(),
-            yanked: c.yanked.clone(),
-            unyanked: c.unyanked.clone(),
-            removed: c.removed.clone(),
-        }
-    }
+    version: Version,
 }
 
 pub(crate) fn changed(changes: &Changes) -> Vec<Changed> {
-    changes.0.iter().map(Changed::from).collect()
+    let one = |c: &ChangedRelease| Changed {
+        change: c.change.as_str(),
+        package: shown(&c.package),
+        version: c.version.clone(),
+    };
+    changes.0.iter().map(one).collect()
 }
 
 /// The same as rows: what happened, package, version.
 pub(crate) fn change_rows(changes: &Changes) -> Vec<Vec<String>> {
-    let rows = changes.0.iter().flat_map(|c| {
-        let name = shown(&c.package);
-        let lists = [("added", &c.added), ("yanked", &c.yanked), ("unyanked", &c.unyanked), ("removed", &c.removed)];
-        lists.into_iter().flat_map(move |(what, versions)| {
-            let name = name.clone();
-            versions.iter().map(move |v| vec![what.to_owned(), name.clone(), v.to_string()])
-        })
-    });
-    rows.collect()
+    let row = |c: &ChangedRelease| vec![c.change.to_string(), shown(&c.package), c.version.to_string()];
+    changes.0.iter().map(row).collect()
 }
 
 /// `kind:name` of a stored label, as people type it.

@@ -29,7 +29,7 @@ pub(super) fn parse(block: &[u8; BLOCK], name: &mut Vec<u8>) -> Result<Header, A
 
     let header = tar::Header::from_byte_slice(block);
     let old = header.as_old();
-    // Some programs add the bytes up as signed numbers. An archive that holds both ways is read by all.
+    // Of the two sums in use this is the standard's, which every program takes.
     let sum: u64 = block.iter().map(|b| u64::from(*b)).sum::<u64>() + 8 * u64::from(b' ')
         - old.cksum.iter().map(|b| u64::from(*b)).sum::<u64>();
     if octal(&old.cksum) != Some(sum) {
@@ -59,23 +59,28 @@ pub(super) fn parse(block: &[u8; BLOCK], name: &mut Vec<u8>) -> Result<Header, A
     if kind == Kind::Folder && size != 0 {
         return Err(malformed("size"));
     }
-    // Nobody here uses these numbers. But a program that fails to read one ends its list there, or says the archive is
-    // damaged.
-    for (field, bytes, max) in [
-        ("owner", &old.uid[..], u64::from(u32::MAX - 1)),
-        ("group", &old.gid[..], u64::from(u32::MAX - 1)),
-        ("time", &old.mtime[..], 1 << 40),
-        ("device", &devices[0][..], u64::from(u32::MAX)),
-        ("device", &devices[1][..], u64::from(u32::MAX)),
-    ] {
-        if bytes.iter().any(|b| *b != 0) && octal(bytes).or_else(|| binary(bytes)).is_none_or(|n| n > max) {
-            return Err(malformed(field));
-        }
+    if let Some(field) = unreadable_number(old, devices) {
+        return Err(malformed(field));
     }
     if !prefix.is_empty() {
         name.splice(..0, prefix.iter().copied().chain([b'/']));
     }
     Ok(Header { kind, size, executable: mode & 0o100 != 0 })
+}
+
+/// The first malformed one of the numbers that nobody here uses. But a program that fails to read one ends its list there,
+/// or says that the archive is damaged.
+fn unreadable_number(old: &tar::OldHeader, devices: [&[u8; 8]; 2]) -> Option<&'static str> {
+    let fields = [
+        ("owner", &old.uid[..], u64::from(u32::MAX - 1)),
+        ("group", &old.gid[..], u64::from(u32::MAX - 1)),
+        ("time", &old.mtime[..], 1 << 40),
+        ("device", &devices[0][..], u64::from(u32::MAX)),
+        ("device", &devices[1][..], u64::from(u32::MAX)),
+    ];
+    let readable = |bytes: &[u8], max| octal(bytes).or_else(|| binary(bytes)).is_some_and(|n| n <= max);
+    let bad = |f: &&(&str, &[u8], u64)| f.1.iter().any(|b| *b != 0) && !readable(f.1, f.2);
+    fields.iter().find(bad).map(|f| f.0)
 }
 
 fn kind(flag: u8, name: &[u8]) -> Result<Kind, ArchiveError> {
@@ -138,7 +143,7 @@ mod tests {
         assert_eq!(octal(b"   644 \0"), Some(0o644));
         assert_eq!(octal(b"77777777"), Some(0o7777_7777));
         for bad in
-            [&b"\0\0\0\0"[..], b"    ", b"+1\0\0", b"-1\0\0", b"1_0\0", b"0o7\0", b"12\0007", b"8\0\0\0", b"0x1\0"]
+            [&b"\0\0\0\0"[..], b"    ", b"+1\0\0", b"-1\0\0", b"1_0\0", b"0o7\0", b"12\x007", b"8\0\0\0", b"0x1\0"]
         {
             assert_eq!(octal(bad), None, "{bad:?}");
         }

@@ -18,6 +18,7 @@ mod read;
 mod stream;
 
 pub use error::{ArchiveError, PathProblem};
+
 pub(crate) use pack::walk;
 pub use pack::{SKIPPED, pack};
 pub use read::read;

@@ -4,7 +4,7 @@ use super::{ArchiveError, error::shown};
 use std::ops::Range;
 
 /// Keys that change nothing that matters here, and what their value has to be for every program to read it.
-const HARMLESS: [(&str, fn(&[u8]) -> bool); 8] = [
+const HARMLESS: [(&str, Check); 8] = [
     ("atime", is_time),
     ("comment", |_| true),
     ("ctime", is_time),
@@ -14,6 +14,8 @@ const HARMLESS: [(&str, fn(&[u8]) -> bool); 8] = [
     ("uid", is_id),
     ("uname", |_| true),
 ];
+
+type Check = fn(&[u8]) -> bool;
 
 /// What the records of one header say about the next entry.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -124,12 +126,12 @@ mod tests {
             &b""[..],
             b"x",
             b"10 path=a",
-            b"9 path=a\n",
+            b"8 path=a\n",
             b"11 path=a\n",
             b"010 path=a\n",
             b" 11 path=a\n",
             b"+11 path=a\n",
-            b"5 a=\n",
+            b"5 ab\n",
             b"4 =\n",
             b"6 =ab\n",
             b"99999999999999999999 path=a\n",

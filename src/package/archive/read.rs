@@ -17,7 +17,7 @@ const MAX_EXTENSION: u64 = 64 * 1024;
 ///
 /// `visit` gets the content as a reader and may leave any part of it unread. **What it saw counts only when this function
 /// returns `Ok`**: that an archive is damaged or breaks a rule may show at its very end. Memory use is bounded by a fixed
-/// 200 KiB and some 50 bytes for each file and folder, whatever the archive holds.
+/// 400 KiB and some 50 bytes for each file and folder, whatever the archive holds.
 ///
 /// # Errors
 /// The first rule that is broken, as an [`ArchiveError`]; [`ArchiveError::Input`] and [`ArchiveError::Visit`] are not the

@@ -22,7 +22,7 @@ pub struct ManifestError {
     /// Line and column, both from 1, where the complaint is about something that stands there.
     pub at: Option<(usize, usize)>,
     /// What is wrong.
-    pub problem: Problem,
+    pub problem: Box<Problem>,
 }
 
 impl From<ManifestError> for crate::Error {
@@ -109,7 +109,7 @@ pub enum Problem {
 
 /// Checks size and encoding of a manifest's bytes.
 pub(super) fn text<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, ManifestError> {
-    let fail = |problem| ManifestError { file: file.to_owned(), at: None, problem };
+    let fail = |problem| ManifestError { file: file.to_owned(), at: None, problem: Box::new(problem) };
     if bytes.len() as u64 > MAX_MANIFEST {
         return Err(fail(Problem::TooLarge));
     }
@@ -131,7 +131,7 @@ impl<'a> Document<'a> {
         match DeTable::parse(text) {
             Ok(root) => Ok(Self { file, text, root }),
             Err(e) => {
-                let problem = Problem::Syntax(shorten(e.message(), 200));
+                let problem = Box::new(Problem::Syntax(shorten(e.message(), 200)));
                 Err(ManifestError { file: file.to_owned(), at: e.span().map(|s| place(text, s.start)), problem })
             }
         }
@@ -257,7 +257,7 @@ impl<'d> Table<'d> {
     }
 
     fn fail_at(&self, at: Option<usize>, problem: Problem) -> ManifestError {
-        ManifestError { file: self.file.to_owned(), at: at.map(|at| place(self.text, at)), problem }
+        ManifestError { file: self.file.to_owned(), at: at.map(|at| place(self.text, at)), problem: Box::new(problem) }
     }
 
     /// `text` as a package's name.

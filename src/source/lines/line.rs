@@ -3,7 +3,7 @@
 use super::super::{Candidate, Payload, Place};
 use crate::package::{
     Archive, ArchiveFormat, Dependency, Detail, External, Kind, NameError, PackageId, PackageName, RECORD_VERSION,
-    Record, Sha256, TextFile, Timestamp, Version, Yanked,
+    Record, Sha256, Timestamp, Version, Yanked,
     manifest::{self, MAX_LIST, cargo::registry_url, clean_line, keep_words, requirement},
     summarize, unique_keys,
 };
@@ -40,7 +40,7 @@ pub(super) fn read(line: &[u8], now: Timestamp) -> Result<(Record, Option<Detail
         // A list's line is one line: serde_json's own count of lines says nothing.
         let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
         let reason = clean_line(reason).unwrap_or_default();
-        LineError::Json { column: e.column(), reason: reason.chars().take(200).collect() }
+        LineError::Json { column: e.column().max(1), reason: reason.chars().take(200).collect() }
     })?;
     line.into_release(now)
 }
@@ -89,6 +89,17 @@ struct Features(#[serde(deserialize_with = "unique_keys")] BTreeMap<String, Vec<
 enum YankedMark {
     Is(bool),
     Since(Yanked),
+}
+
+impl YankedMark {
+    /// The mark as a record has it; one without a time counts from when the release was `published`.
+    fn since(self, published: Timestamp) -> Option<Yanked> {
+        match self {
+            Self::Is(true) => Some(Yanked { reason: None, time: published }),
+            Self::Is(false) => None,
+            Self::Since(yanked) => Some(yanked),
+        }
+    }
 }
 
 /// The members that mean something; others are kept as they are.
@@ -293,11 +304,7 @@ impl Line {
             summary: summarize(&short),
             v: RECORD_VERSION,
             version: version.clone(),
-            yanked: match self.yanked {
-                Some(YankedMark::Is(true)) => Some(Yanked { reason: None, time: published }),
-                Some(YankedMark::Since(yanked)) => Some(yanked),
-                Some(YankedMark::Is(false)) | None => None,
-            },
+            yanked: self.yanked.and_then(|mark| mark.since(published)),
         };
         let more = Detail {
             authors: self.authors.unwrap_or_default(),
@@ -306,7 +313,7 @@ impl Line {
             documentation: line(self.documentation),
             extra: self.extra,
             homepage: line(self.homepage),
-            readme: self.readme.map(|text| -> TextFile { manifest::readme("README.md", text.as_bytes()) }),
+            readme: self.readme.map(|text| manifest::readme("README.md", text.as_bytes())),
             repository: line(self.repository),
             ..Detail::new(kind, name, version)
         };

@@ -326,7 +326,7 @@ fn extended_headers_that_programs_read_differently() {
             good().long_name("p-1/l").long_name("p-1/m").file("p-1/a", "").gz(),
             TwoExtensions { .. }
         ),
-        case!("A35 no line feed", body(b"13 path=p-1/zX"), PaxMalformed { .. }),
+        case!("A35 no line feed", body(b"14 path=p-1/zX"), PaxMalformed { .. }),
         case!("A35 ends within", body(b"99 path=p-1/z\n"), PaxMalformed { .. }),
         case!("length too short", body(b"9 path=p-1/zz\n"), PaxMalformed { .. }),
         case!("length 0", body(b"0 path=p-1/z\n"), PaxMalformed { .. }),

@@ -19,13 +19,13 @@ fn each_limit_at_its_border() {
     let exact = Limits { packed: archive.len() as u64, unpacked, ratio: 1, files: 4, file: 5000, path: 8 };
     list_within(&archive, &exact).unwrap();
     let refused = |limits: Limits| list_within(&archive, &limits).unwrap_err();
-    let less = Limits { packed: exact.packed - 1, ..exact.clone() };
+    let less = Limits { packed: exact.packed - 1, ..exact };
     assert!(matches!(refused(less), ArchiveError::PackedTooLarge { .. }));
-    let less = Limits { unpacked: unpacked - 1, ..exact.clone() };
+    let less = Limits { unpacked: unpacked - 1, ..exact };
     assert!(matches!(refused(less), ArchiveError::UnpackedTooLarge { max: 7679 }));
     // Four: the top, a, d and d/bb.
-    assert!(matches!(refused(Limits { files: 3, ..exact.clone() }), ArchiveError::TooManyFiles { max: 3 }));
-    let e = refused(Limits { file: 4999, ..exact.clone() });
+    assert!(matches!(refused(Limits { files: 3, ..exact }), ArchiveError::TooManyFiles { max: 3 }));
+    let e = refused(Limits { file: 4999, ..exact });
     assert!(matches!(e, ArchiveError::FileTooLarge { size: 5000, max: 4999, ref entry } if entry == "p-1/a"));
     let e = refused(Limits { path: 7, ..exact });
     assert!(matches!(e, ArchiveError::PathTooLong { len: 8, max: 7, ref entry } if entry == "p-1/d/bb"));
@@ -43,8 +43,6 @@ fn counts_that_explode() {
 
 #[test]
 fn a_size_that_only_the_header_has() {
-    let archive = gzip(&Tarball::default().entry(Head::new("p-1/a", b'0').size(8 << 30 | 0), "").open()[..]);
-    assert!(list(&archive).is_err());
     let archive = gzip(&Tarball::default().entry(Head::new("p-1/a", b'0').size((8 << 30) - 1), "").open());
     assert!(matches!(list(&archive), Err(ArchiveError::FileTooLarge { size: 0x1_ffff_ffff, .. })));
 }

@@ -171,16 +171,10 @@ fn what_the_reader_would_refuse_is_not_packed() {
     };
     list_within(&packed_within(folder.path(), &exact).unwrap(), &exact).unwrap();
     let refused = |limits: Limits| packed_within(folder.path(), &limits).unwrap_err();
-    assert!(matches!(
-        refused(Limits { packed: exact.packed - 1, ..exact.clone() }),
-        ArchiveError::PackedTooLarge { .. }
-    ));
-    assert!(matches!(
-        refused(Limits { unpacked: exact.unpacked - 1, ..exact.clone() }),
-        ArchiveError::UnpackedTooLarge { .. }
-    ));
-    assert!(matches!(refused(Limits { files: 1, ..exact.clone() }), ArchiveError::TooManyFiles { .. }));
-    assert!(matches!(refused(Limits { file: exact.file - 1, ..exact.clone() }), ArchiveError::FileTooLarge { .. }));
+    assert!(matches!(refused(Limits { packed: exact.packed - 1, ..exact }), ArchiveError::PackedTooLarge { .. }));
+    assert!(matches!(refused(Limits { unpacked: exact.unpacked - 1, ..exact }), ArchiveError::UnpackedTooLarge { .. }));
+    assert!(matches!(refused(Limits { files: 1, ..exact }), ArchiveError::TooManyFiles { .. }));
+    assert!(matches!(refused(Limits { file: exact.file - 1, ..exact }), ArchiveError::FileTooLarge { .. }));
     assert!(matches!(refused(Limits { path: 12, ..exact }), ArchiveError::PathTooLong { .. }));
 }
 

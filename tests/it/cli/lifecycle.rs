@@ -93,10 +93,7 @@ fn what_the_sources_no_longer_have_is_taken_out_only_when_asked() {
     std::fs::remove_file(s.path("packages/hello-1.0.0.crate")).unwrap();
     s.run(&["build", "--source", "packages"]).ok().says(&["0 releases added, 2 unchanged; generation 1 still holds"]);
     let built = s.run(&["build", "--source", "packages", "--delete", "--json"]).ok().json();
-    assert_eq!(
-        built["changes"],
-        json!([{"package": "crate:hello", "added": [], "yanked": [], "unyanked": [], "removed": ["1.0.0"]}])
-    );
+    assert_eq!(built["changes"], json!([{"change": "removed", "package": "crate:hello", "version": "1.0.0"}]));
     assert!(s.run(&["versions", "hello"]).ok().out.contains("removed"));
     s.run(&["fetch", "hello@1.0.0"]).code(6).says(&["was removed"]);
     // What is refused may hold anything: then nothing can be said to be missing.

@@ -1,4 +1,7 @@
 //! What more than one subject's tests need.
 
 pub(crate) mod http;
+pub(crate) mod referee;
+pub(crate) mod second_reader;
 pub(crate) mod tarball;
+pub(crate) mod world;

@@ -1,0 +1,144 @@
+//! A second reader of the stored format, written from `docs/format.md` alone: it shares no code with the library, so that
+//! the two can only agree on what is really in the store. (It checks digests and structure, not signatures.)
+
+use flate2::read::MultiGzDecoder;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Read,
+};
+
+/// The objects of a store, by key.
+pub(crate) type Objects = BTreeMap<String, Vec<u8>>;
+
+/// What a second reader finds.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) generation: u64,
+    /// By `kind/name@version`.
+    pub(crate) records: BTreeMap<String, Value>,
+    /// Every key that the newest slot reaches, itself included.
+    pub(crate) reached: BTreeSet<String>,
+    pub(crate) index: Value,
+}
+
+/// Reads the state that a slot commits, and panics where something that it reaches is missing or wrong.
+pub(crate) fn read_slot(objects: &Objects, generation: u64) -> Found {
+    let mut found = Found { generation, ..Found::default() };
+    let key = format!("log/{generation:010}");
+    let claim = text(&objects[&key]);
+    found.reached.insert(key);
+    let line = |name: &str| claim.lines().find_map(|l| l.strip_prefix(name)).unwrap_or_else(|| panic!("no {name}"));
+    assert_eq!(claim.lines().next(), Some("ggen-market/claim/v1"));
+    assert_eq!(line("generation "), generation.to_string());
+    if generation > 0 {
+        let before = &objects[&format!("log/{:010}", generation - 1)];
+        assert_eq!(line("previous "), hex(before), "the log is a chain");
+    }
+    let link: Vec<_> = line("snapshot ").split(' ').collect();
+    let snapshot = blob(objects, link[0], number(link[1]), Some(number(link[2])), &mut found.reached);
+    let snapshot: Value = serde_json::from_slice(&snapshot).unwrap();
+    assert_eq!(snapshot["type"], "snapshot");
+    if let Some(changes) = snapshot.get("changes") {
+        linked(objects, changes, &mut found.reached);
+    }
+    let (packages, releases) = entries(objects, snapshot["index"].as_array().unwrap(), "", &mut found);
+    assert_eq!((packages, releases), (snapshot["packages"].as_u64().unwrap(), snapshot["releases"].as_u64().unwrap()));
+    found.index = snapshot["index"].clone();
+    found
+}
+
+/// Reads what the checkpoint names.
+pub(crate) fn read(objects: &Objects) -> Found {
+    let checkpoint = text(&objects["checkpoint"]);
+    let mut lines = checkpoint.lines();
+    assert_eq!(lines.next(), Some("ggen-market/checkpoint/v1"));
+    let (_origin, generation, digest) = (lines.next().unwrap(), lines.next().unwrap(), lines.next().unwrap());
+    let slot = &objects[&format!("log/{:010}", number(generation))];
+    assert_eq!(digest, hex(slot));
+    assert!(checkpoint.contains(&text(slot)), "the slot stands inline");
+    read_slot(objects, number(generation))
+}
+
+fn entries(objects: &Objects, entries: &[Value], below: &str, found: &mut Found) -> (u64, u64) {
+    let mut sums = (0, 0);
+    let mut last = String::new();
+    for entry in entries {
+        let prefix = entry["prefix"].as_str().unwrap().to_owned();
+        assert!(prefix.starts_with(below) && (prefix > last || (last.is_empty() && prefix.is_empty())), "{prefix}");
+        let raw = String::from_utf8(linked(objects, &entry["link"], &mut found.reached)).unwrap();
+        let (header, body) = raw.split_once('\n').unwrap();
+        let header: Value = serde_json::from_str(header).unwrap();
+        assert_eq!((&header["type"], &header["prefix"]), (&entry["type"], &entry["prefix"]));
+        let lines: Vec<Value> = body.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        let counts = if entry["type"] == "page" {
+            assert_eq!(prefix.len(), below.len() + 9);
+            self::entries(objects, &lines, &prefix, found)
+        } else {
+            assert_eq!(entry["bytes"].as_u64().unwrap(), body.len() as u64);
+            shard(objects, &lines, &prefix, found)
+        };
+        assert_eq!(counts, (entry["packages"].as_u64().unwrap(), entry["releases"].as_u64().unwrap()));
+        assert!(entry["bytes"].as_u64().unwrap() <= 65_536 || counts.0 == 1 || entry["type"] == "page");
+        sums = (sums.0 + counts.0, sums.1 + counts.1);
+        last = prefix;
+    }
+    sums
+}
+
+fn shard(objects: &Objects, lines: &[Value], prefix: &str, found: &mut Found) -> (u64, u64) {
+    let mut names = BTreeSet::new();
+    for record in lines {
+        let name = record["name"].as_str().unwrap().to_lowercase().replace('_', "-");
+        let label = format!("{}/{name}", record["kind"].as_str().unwrap());
+        let bits: String = Sha256::digest(label.as_bytes()).iter().map(|b| format!("{b:08b}")).collect();
+        assert!(bits.starts_with(prefix), "{label} is in the shard {prefix}");
+        if record.get("removed").is_none() && record["archive"].get("url").is_none() {
+            let archive = &record["archive"];
+            blob(
+                objects,
+                archive["sha256"].as_str().unwrap(),
+                archive["size"].as_u64().unwrap(),
+                None,
+                &mut found.reached,
+            );
+        }
+        if let Some(detail) = record.get("detail") {
+            linked(objects, detail, &mut found.reached);
+        }
+        let version = record["version"].as_str().unwrap();
+        let twice = found.records.insert(format!("{label}@{version}"), record.clone());
+        assert!(twice.is_none(), "{label}@{version} is there once");
+        names.insert(label);
+    }
+    (names.len() as u64, lines.len() as u64)
+}
+
+fn linked(objects: &Objects, link: &Value, reached: &mut BTreeSet<String>) -> Vec<u8> {
+    blob(objects, link["sha256"].as_str().unwrap(), link["size"].as_u64().unwrap(), link["raw"].as_u64(), reached)
+}
+
+fn blob(objects: &Objects, sha256: &str, size: u64, raw: Option<u64>, reached: &mut BTreeSet<String>) -> Vec<u8> {
+    let key = format!("blobs/sha256/{sha256}");
+    let stored = objects.get(&key).unwrap_or_else(|| panic!("{key} is cited and not there"));
+    assert_eq!((hex(stored), stored.len() as u64), (sha256.to_owned(), size), "{key}");
+    reached.insert(key);
+    let Some(raw) = raw else { return stored.clone() };
+    let mut out = Vec::new();
+    MultiGzDecoder::new(&stored[..]).read_to_end(&mut out).unwrap();
+    assert_eq!(out.len() as u64, raw);
+    out
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn number(text: &str) -> u64 {
+    text.parse().unwrap()
+}

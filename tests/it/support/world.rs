@@ -1,0 +1,115 @@
+//! A publisher's desk: a folder of packages, a key, a registry in a refereed store, and readers of it.
+
+use super::{
+    referee::Referee,
+    second_reader::{self, Found},
+    tarball::Tarball,
+};
+use ggen_marketplace::{
+    BuildOptions, Client, ClientOptions, Registry, Report, Result, SigningKey, Store, VerifierKey, package::Timestamp,
+};
+use std::{fs, path::PathBuf};
+
+pub(crate) const ORIGIN: &str = "registry.example.com/ggen";
+
+pub(crate) struct World {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) referee: Referee,
+    pub(crate) key: VerifierKey,
+    secret: String,
+    pub(crate) options: BuildOptions,
+}
+
+impl World {
+    /// A world with an empty registry in it.
+    pub(crate) async fn new() -> Self {
+        let world = Self::without_registry();
+        world.registry().init(&world.options).await.unwrap();
+        world.referee.take_writes();
+        world
+    }
+
+    pub(crate) fn without_registry() -> Self {
+        let key = SigningKey::generate(ORIGIN.parse().unwrap()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("packages")).unwrap();
+        let (secret, key) = (key.to_secret_text().to_string(), key.verifier().clone());
+        Self { dir, referee: Referee::default(), key, secret, options: BuildOptions::at(Timestamp::now()) }
+    }
+
+    pub(crate) fn signing_key(&self) -> SigningKey {
+        SigningKey::from_secret_text(&self.secret).unwrap()
+    }
+
+    /// A writer on this machine: all of them share one trust state.
+    pub(crate) fn registry(&self) -> Registry {
+        self.registry_in(self.referee.store())
+    }
+
+    pub(crate) fn registry_in(&self, store: Store) -> Registry {
+        Registry::new(store, self.signing_key(), &self.dir.path().join("state"))
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.referee.store(), &[self.key.clone()], ClientOptions::default()).unwrap()
+    }
+
+    /// A client with a cache and a trust state of its own.
+    pub(crate) fn client_with(&self, change: impl FnOnce(&mut ClientOptions)) -> Client {
+        let mut options = ClientOptions::default();
+        options.cache = Some(self.dir.path().join("cache"));
+        change(&mut options);
+        Client::new(self.referee.store(), &[self.key.clone()], options).unwrap()
+    }
+
+    pub(crate) fn sources(&self) -> PathBuf {
+        self.dir.path().join("packages")
+    }
+
+    pub(crate) async fn build(&self) -> Result<Report> {
+        self.registry().build(&[self.sources()], &self.options).await
+    }
+
+    /// Writes a real `.crate`, as cargo packs one.
+    pub(crate) fn add_crate(&self, name: &str, version: &str, body: &str) -> PathBuf {
+        let top = format!("{name}-{version}");
+        let manifest = format!(
+            "[package]\nname = \"{name}\"\nversion = \"{version}\"\ndescription = \"The crate {name}\"\nlicense = \"MIT\"\n"
+        );
+        let bytes =
+            Tarball::default().file(format!("{top}/Cargo.toml"), manifest).file(format!("{top}/src/lib.rs"), body).gz();
+        let path = self.sources().join(format!("{top}.crate"));
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// Writes the folder of a template pack.
+    pub(crate) fn add_pack(&self, name: &str, version: &str, template: &str) -> PathBuf {
+        let path = self.sources().join(name);
+        fs::create_dir_all(path.join("templates")).unwrap();
+        let manifest =
+            format!("[pack]\nname = \"{name}\"\nversion = \"{version}\"\ndescription = \"The pack {name}\"\n");
+        fs::write(path.join("pack.toml"), manifest).unwrap();
+        fs::write(path.join("ontology.ttl"), "@prefix : <#> .\n").unwrap();
+        fs::write(path.join("templates/main.tmpl"), template).unwrap();
+        path
+    }
+
+    /// Writes a list of packages that are hosted elsewhere.
+    pub(crate) fn add_lines(&self, file: &str, range: std::ops::Range<u64>) -> PathBuf {
+        let line = |i: u64| {
+            let sha256 = second_reader::hex(&i.to_be_bytes());
+            format!(
+                r#"{{"name":"elsewhere-{i}","version":"1.0.0","summary":"Number {i}","sha256":"{sha256}","size":{i},"download_url":"https://downloads.example.com/{i}.tar.gz"}}"#
+            )
+        };
+        let path = self.sources().join(file);
+        fs::write(&path, range.map(|i| line(i) + "\n").collect::<String>()).unwrap();
+        path
+    }
+
+    /// The registry as the second reader sees it.
+    pub(crate) fn found(&self) -> Found {
+        second_reader::read(&self.referee.objects())
+    }
+}
