@@ -36,7 +36,7 @@ use std::{fmt::Write as _, path::Path, process::ExitCode, time::Duration};
 const PATIENCE: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
-    let matches = match args::command().try_get_matches() {
+    let matches = match args::command().color(color()).try_get_matches() {
         Ok(matches) => matches,
         Err(e) => {
             // A closed stream is no reason to fail differently.
@@ -69,6 +69,20 @@ fn main() -> ExitCode {
     // Threads that still read for an interrupted run are not waited for.
     runtime.shutdown_background();
     exit(code)
+}
+
+/// When the parser of the command line colors what it says: before it has read the option, which may be what it objects to.
+fn color() -> clap::ColorChoice {
+    let args: Vec<_> =
+        std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).take_while(|a| a != "--").collect();
+    let joined = args.iter().rev().find_map(|a| a.strip_prefix("--color="));
+    let apart = || args.windows(2).rev().find(|w| w[0] == "--color").map(|w| w[1].as_str());
+    let variable = std::env::var("GGEN_MARKET_COLOR").unwrap_or_default();
+    match joined.or_else(apart).unwrap_or(&variable) {
+        "always" => clap::ColorChoice::Always,
+        "never" => clap::ColorChoice::Never,
+        _ => clap::ColorChoice::Auto,
+    }
 }
 
 fn exit(code: i32) -> ExitCode {

@@ -1,4 +1,4 @@
-//! What people see, word for word. `UPDATE=1 cargo test` writes the files in `tests/it/snapshots` anew.
+//! What people see, word for word. `UPDATE_SNAPSHOTS=1 cargo test` writes the files in `tests/it/snapshots` anew.
 //!
 //! By hand and not by a library: one function is all that is needed, and the tree of dependencies stays as it is.
 
@@ -67,12 +67,12 @@ fn check(s: &Sandbox, name: &str, runs: &[&[&str]]) {
         seen += &format!("--- exit {}\n\n", run.code);
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/snapshots").join(format!("{name}.txt"));
-    if std::env::var_os("UPDATE").is_some() {
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
         std::fs::write(&path, &seen).unwrap();
         return;
     }
     let known = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(known == seen, "{} is not what is seen now (UPDATE=1 writes it anew):\n{seen}", path.display());
+    assert!(known == seen, "{} is not what is seen now (UPDATE_SNAPSHOTS=1 writes it anew):\n{seen}", path.display());
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn the_first_day() {
     let config = normal(&s.read("ggen-market.toml"), s.dir.path());
     s.write("config", &config);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/snapshots/config.txt");
-    if std::env::var_os("UPDATE").is_some() {
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
         std::fs::write(&path, &config).unwrap();
     }
     assert_eq!(std::fs::read_to_string(path).unwrap(), config);

@@ -79,10 +79,15 @@ fn color_is_for_terminals_and_for_those_who_ask() {
     s.set("GGEN_MARKET_COLOR", "always");
     assert_eq!(colored(s.run(&["info", "hello"])), (true, false));
     assert_eq!(colored(s.run(&["info", "hello", "--color", "never"])), (false, false));
+    // Also what the parser of the command line says.
+    assert_eq!(colored(s.run(&["nonsense"])), (false, true));
+    assert_eq!(colored(s.run(&["nonsense", "--color=never"])), (false, false));
+    assert_eq!(colored(s.run(&["--color", "never", "nonsense"])), (false, false));
     // An option says more than a variable that is meant for every program.
     s.set("NO_COLOR", "1");
     s.set("GGEN_MARKET_COLOR", "auto");
     assert_eq!(colored(s.run(&["info", "hello"])), (false, false));
+    assert_eq!(colored(s.run(&["info", "hello", "--color", "always"])), (true, false));
 }
 
 #[test]
