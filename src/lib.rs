@@ -26,3 +26,7 @@ pub use trust::{SigningKey, VerifierKey};
 pub fn fuzz_format(raw: &[u8]) {
     format::parse_all(raw);
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -135,7 +135,7 @@ impl Client {
         Ok(slots)
     }
 
-    async fn slot(&self, number: u64) -> Result<Slot> {
+    pub(super) async fn slot(&self, number: u64) -> Result<Slot> {
         let key = keys::slot(number);
         let store = &self.inner.store;
         match self.timed(store.get_signed(&key, None)).await? {

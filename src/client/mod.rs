@@ -121,6 +121,10 @@ impl Client {
             ));
         }
         let trusted = options.cache.as_deref().map(|folder| TrustedState::new(folder, keys));
+        Ok(Self::with_trust(store, keys.to_vec(), options, trusted))
+    }
+
+    fn with_trust(store: Store, keys: Vec<VerifierKey>, options: ClientOptions, trusted: Option<TrustedState>) -> Self {
         let disk = options.cache.as_deref().map(DiskCache::new);
         let nodes =
             moka::sync::Cache::builder().weigher(|_, v: &(Node, u32)| v.1).max_capacity(options.memory / 2).build();
@@ -128,9 +132,8 @@ impl Client {
             .weigher(|_, v: &(Arc<Package>, u32)| v.1)
             .max_capacity(options.memory / 2)
             .build();
-        let inner =
-            Inner { store, keys: keys.to_vec(), options, trusted, disk, nodes, packages, current: Mutex::new(None) };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Inner { store, keys, options, trusted, disk, nodes, packages, current: Mutex::new(None) };
+        Self { inner: Arc::new(inner) }
     }
 
     /// The newest state of the registry that can be had and trusted.

@@ -1,8 +1,8 @@
 //! The audit: is everything that a registry promises really there, and right?
 
-use super::{Client, SnapshotReader, package::Package, snapshot::id_of};
+use super::{Client, ClientOptions, Inner, SnapshotReader, package::Package, snapshot::id_of};
 use crate::{
-    Error, Result, cpu,
+    Error, ErrorKind, Result, cpu,
     format::{self, Changes, Entry, FormatError, PackageLines, Page, keys, limits},
     index::{self, Node, Nodes},
     package::{Link, Record, Sha256},
@@ -63,7 +63,7 @@ impl Client {
     /// [`Verified::problems`].
     pub async fn verify(&self, options: &VerifyOptions) -> Result<Verified> {
         // A client of its own: no cache may answer for the store. The trust state is the same.
-        let fresh = self.without_caches()?;
+        let fresh = self.without_caches();
         let head = fresh.head().await?;
         let mut audit = Audit { client: fresh, seen: HashSet::new(), out: Verified::default() };
         audit.out.generation = head.claim().generation;
@@ -74,14 +74,16 @@ impl Client {
                 vec![head]
             }
         };
+        audit.newest_slot(&slots).await;
         audit.out.objects += slots.len() as u64 + 1;
         audit.snapshots(&slots, options).await;
         Ok(audit.out)
     }
 
-    fn without_caches(&self) -> Result<Self> {
-        let options = super::ClientOptions { cache: None, offline: false, memory: 0, ..self.inner.options.clone() };
-        Self::new(self.inner.store.clone(), &self.inner.keys, options)
+    fn without_caches(&self) -> Self {
+        let Inner { store, keys, options, trusted, .. } = &*self.inner;
+        let options = ClientOptions { cache: None, offline: false, memory: 0, ..options.clone() };
+        Self::with_trust(store.clone(), keys.clone(), options, trusted.clone())
     }
 }
 
@@ -95,6 +97,22 @@ struct Audit {
 impl Audit {
     fn problem(&mut self, generation: u64, error: Error) {
         self.out.problems.push(Problem { generation, error });
+    }
+
+    /// The newest slot came inside the checkpoint; the log has to hold the same.
+    async fn newest_slot(&mut self, slots: &[Slot]) {
+        let Some(head) = slots.last() else { return };
+        let generation = head.claim().generation;
+        match self.client.slot(generation).await {
+            Ok(slot) if slot == *head => {}
+            Ok(_) => {
+                let place = self.client.inner.store.place(&keys::slot(generation));
+                let error =
+                    Error::new(ErrorKind::Untrusted, format!("{place} is not the slot that the checkpoint holds"));
+                self.problem(generation, error);
+            }
+            Err(error) => self.problem(generation, error),
+        }
     }
 
     async fn snapshots(&mut self, slots: &[Slot], options: &VerifyOptions) {
@@ -278,7 +296,7 @@ impl Audit {
                 if !kept && !matches!(now, Some(Err(_))) {
                     let what =
                         format!("generation {} lost or changed {} {}", after.generation(), old.label, line.version);
-                    let error = Error::new(crate::ErrorKind::Untrusted, what)
+                    let error = Error::new(ErrorKind::Untrusted, what)
                         .with_hint("a release never changes and never goes without a tombstone");
                     self.problem(after.generation(), error);
                 }

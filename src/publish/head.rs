@@ -20,33 +20,35 @@ pub(super) struct Head {
 impl Registry {
     /// The newest slot: what the checkpoint says, and then as many further slots as there are. A checkpoint that is behind
     /// was left so by a run that died after its claim; with `mend` it is brought up to date, since the claim is what counts (I3).
-    pub(super) async fn newest_slot(&self, now: Timestamp, mend: bool) -> Result<Option<Slot>> {
+    pub(super) async fn newest_slot(&self, now: Timestamp, mend: bool) -> Result<Slot> {
         let seen = match self.store.get_signed(keys::CHECKPOINT, None).await? {
             Fetched::New { bytes, .. } => Some(Checkpoint::open(bytes, &self.keys)?),
             Fetched::NotModified | Fetched::Absent => None,
         };
         let begin = seen.as_ref().map(|c| c.slot().clone());
-        let newest = self.follow_log(begin.clone()).await?;
-        if let Some(slot) = &newest {
-            let checkpoint = Checkpoint::sign(slot, &self.key)?;
-            let (decision, trusted) = self.trusted.see(&checkpoint, now)?;
-            decision.require_honest()?;
-            if trusted.generation() > slot.claim().generation {
-                return Err(rolled_back(&self.store.to_string(), trusted.generation(), slot.claim().generation));
-            }
-            if begin.as_ref() != Some(slot) && mend {
-                self.store.put_pointer(keys::CHECKPOINT, checkpoint.bytes().clone()).await?;
-            }
-        } else if let Some(trusted) = self.trusted.load()? {
-            return Err(Error::new(
-                ErrorKind::Untrusted,
-                format!("{} is empty, but generation {} of this registry was here", self.store, trusted.generation()),
-            )
-            .with_hint(
-                "the store was emptied or is another one; restore it, or start a new registry under a new key",
-            ));
+        let Some(slot) = self.follow_log(begin.clone()).await? else { return Err(self.no_registry()?) };
+        let checkpoint = Checkpoint::sign(&slot, &self.key)?;
+        let (decision, trusted) = self.trusted.see(&checkpoint, now)?;
+        decision.require_honest()?;
+        if trusted.generation() > slot.claim().generation {
+            return Err(rolled_back(&self.store.to_string(), trusted.generation(), slot.claim().generation));
         }
-        Ok(newest)
+        if begin.as_ref() != Some(&slot) && mend {
+            self.store.put_pointer(keys::CHECKPOINT, checkpoint.bytes().clone()).await?;
+        }
+        Ok(slot)
+    }
+
+    /// What to say of a store without a log: it never had one, or it lost it.
+    fn no_registry(&self) -> Result<Error> {
+        let store = &self.store;
+        let Some(trusted) = self.trusted.load()? else {
+            return Ok(Error::new(ErrorKind::Invalid, format!("there is no registry in {store}"))
+                .with_hint("`ggen-market init` makes one"));
+        };
+        let message = format!("{store} is empty, but generation {} of this registry was here", trusted.generation());
+        Ok(Error::new(ErrorKind::Untrusted, message)
+            .with_hint("the store was emptied or is another one; restore it, or start a new registry under a new key"))
     }
 
     /// Follows the log from a slot to its end, checking each link of the chain.
@@ -79,10 +81,7 @@ impl Registry {
 
     /// The newest commit, and its snapshot.
     pub(super) async fn head(&self, now: Timestamp, mend: bool) -> Result<Head> {
-        let slot = self.newest_slot(now, mend).await?.ok_or_else(|| {
-            Error::new(ErrorKind::Invalid, format!("there is no registry in {}", self.store))
-                .with_hint("`ggen-market init` makes one")
-        })?;
+        let slot = self.newest_slot(now, mend).await?;
         let link = slot.claim().snapshot;
         let raw = self.store.get_raw(&link, limits::NODE, limits::NODE_RAW).await?;
         let place = || self.store.place(&keys::blob(&link.sha256));

@@ -56,6 +56,8 @@ pub(super) fn read(mut input: impl Read, expect: Expect, limits: &Limits) -> Res
     }
     let mut input = Hashing { inner: magic.chain(input), hasher: Sha256Hasher::default() };
     let mut kept = Kept::default();
+    // Crates are taken as crates.io takes them.
+    let limits = &Limits { twins: expect == Expect::Crate, ..limits.clone() };
     let summary = archive::read(&mut input, limits, |entry, body| kept.take(entry, body))?;
     let manifest = kept.manifest(expect, &summary.top)?;
     let readme = kept.readme(manifest.readme.as_deref());

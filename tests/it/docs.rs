@@ -1,7 +1,7 @@
 //! The documents are true: the worked example of the format is a registry that can be read, and what the README shows runs.
 
 use ggen_marketplace::{BuildOptions, Client, ClientOptions, Registry, SigningKey, Store, package::Timestamp};
-use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory, path::Path};
+use object_store::{ObjectStoreExt, memory::InMemory, path::Path};
 use sha2::{Digest, Sha256};
 use std::{
     fs,
@@ -112,4 +112,61 @@ async fn update(path: &std::path::Path) {
     document += &format!("\nAnd the change list, `blobs/sha256/{}`:\n", parsed["changes"]["sha256"].as_str().unwrap());
     document += &shown("changes", "json", &changes);
     fs::write(path, document).unwrap();
+}
+
+/// Whether a line is what was promised, where `…` stands for anything.
+fn matches(promised: &str, line: &str) -> bool {
+    let mut parts = promised.split('…');
+    let Some(mut rest) = parts.next().and_then(|first| line.strip_prefix(first)) else { return false };
+    let mut parts: Vec<_> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts {
+        let Some((_, after)) = rest.split_once(part) else { return false };
+        rest = after;
+    }
+    rest.ends_with(last)
+}
+
+#[test]
+fn the_session_in_the_readme_is_real() {
+    let readme = fs::read_to_string(file("README.md")).unwrap();
+    let session = readme.split_once("<!-- session -->\n```console\n").unwrap().1.split_once("```").unwrap().0;
+    let dir = tempfile::tempdir().unwrap();
+    copy(&file("examples/packages"), &dir.path().join("packages"));
+    let mut commands = 0;
+    for step in session.split("$ ").skip(1) {
+        let (command, promised) = step.split_once('\n').unwrap();
+        let words = command.strip_prefix("ggen-market ").unwrap_or_else(|| panic!("{command}"));
+        // Both streams in one, as a person sees them.
+        let script = format!("exec \"$GGEN_MARKET\" {words} 2>&1");
+        let mut run = std::process::Command::new("sh");
+        run.args(["-c", &script]).current_dir(dir.path()).env_clear();
+        run.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        run.env("HOME", dir.path()).env("GGEN_MARKET", env!("CARGO_BIN_EXE_ggen-market"));
+        let out = run.output().unwrap();
+        let text = String::from_utf8(out.stdout).unwrap();
+        assert!(out.status.success(), "{command}\n{text}");
+        let lines: Vec<_> = text.lines().collect();
+        let promised: Vec<_> = promised.lines().collect();
+        if promised != ["…"] {
+            assert_eq!(lines.len(), promised.len(), "{command}\n{text}");
+            for (promised, line) in promised.iter().zip(lines) {
+                assert!(matches(promised, line), "{command}\npromised: {promised}\nprinted:  {line}");
+            }
+        }
+        commands += 1;
+    }
+    assert!(commands >= 8);
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    for entry in walkdir::WalkDir::new(from) {
+        let entry = entry.unwrap();
+        let target = to.join(entry.path().strip_prefix(from).unwrap());
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(target).unwrap();
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }

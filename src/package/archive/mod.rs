@@ -41,11 +41,23 @@ pub struct Limits {
     pub file: u64,
     /// Bytes of one path as it stands in the archive, the top folder included.
     pub path: usize,
+    /// Whether two files of one folder may have names that are one on a system which ignores case. Some published crates
+    /// have such (`README.md` beside `Readme.md`), and cargo takes them; in packs they are refused. Whoever unpacks creates
+    /// every file anew, so on such a system the second of them fails, and never replaces the first.
+    pub twins: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { packed: 256 << 20, unpacked: 1 << 30, ratio: 200, files: 100_000, file: 512 << 20, path: 1024 }
+        Self {
+            packed: 256 << 20,
+            unpacked: 1 << 30,
+            ratio: 200,
+            files: 100_000,
+            file: 512 << 20,
+            path: 1024,
+            twins: false,
+        }
     }
 }
 

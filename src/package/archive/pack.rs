@@ -130,7 +130,7 @@ pub fn pack(folder: &Path, top: &str, out: impl Write, limits: &Limits) -> Resul
         return Err(ArchiveError::Path { entry: shown(top.as_bytes()), problem });
     }
     let mut summary = Summary { top: top.to_owned(), files: 0, unpacked: 0 };
-    let mut tree = Tree::new(limits.files);
+    let mut tree = Tree::new(limits);
     let mut sink = Sink::new(out, limits);
     for file in &files {
         let full = format!("{top}/{}", file.path);

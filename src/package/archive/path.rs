@@ -1,6 +1,6 @@
 //! Which paths an archive may hold, and which of them are one and the same somewhere.
 
-use super::{ArchiveError, PathProblem, error::shown};
+use super::{ArchiveError, Limits, PathProblem, error::shown};
 use std::{
     collections::{HashMap, hash_map},
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -95,6 +95,7 @@ pub(super) struct Tree {
     /// By the hash of the parent's key and the folded name.
     nodes: HashMap<u64, Node>,
     max: u64,
+    twins: bool,
     scratch: String,
 }
 
@@ -108,8 +109,8 @@ struct Node {
 }
 
 impl Tree {
-    pub(super) fn new(max: u64) -> Self {
-        Self { nodes: HashMap::new(), max, scratch: String::new() }
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self { nodes: HashMap::new(), max: limits.files, twins: limits.twins, scratch: String::new() }
     }
 
     /// Takes the next path, which passed [`check`].
@@ -120,7 +121,11 @@ impl Tree {
         while let Some(part) = parts.next() {
             let last = parts.peek().is_none();
             let new = Node { exact: hash(0, part), file: last && !folder, listed: last };
-            let key = fold_hash(parent, part, &mut self.scratch);
+            let mut key = fold_hash(parent, part, &mut self.scratch);
+            if self.twins && new.file && self.nodes.get(&key).is_some_and(|old| old.file && old.exact != new.exact) {
+                // A twin that is allowed stands beside the first one, under its exact name.
+                key = hash(key, part);
+            }
             let count = self.nodes.len() as u64;
             match self.nodes.entry(key) {
                 hash_map::Entry::Vacant(_) if count >= self.max => {

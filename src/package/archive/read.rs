@@ -45,7 +45,7 @@ pub fn read<R: Read>(
     mut visit: impl FnMut(&Entry<'_>, &mut dyn Read) -> io::Result<()>,
 ) -> Result<Summary, ArchiveError> {
     let mut blocks = Blocks::new(input, limits);
-    let mut tree = Tree::new(limits.files);
+    let mut tree = Tree::new(limits);
     let mut top = None;
     let (mut files, mut unpacked) = (0, 0);
     let mut name = Vec::new();

@@ -16,7 +16,8 @@ fn files(n: usize) -> Vec<u8> {
 fn each_limit_at_its_border() {
     let archive = Tarball::default().file("p-1/a", vec![b'x'; 5000]).file("p-1/d/bb", "y").gz();
     let unpacked = 512 + 5120 + 1024 + 1024;
-    let exact = Limits { packed: archive.len() as u64, unpacked, ratio: 1, files: 4, file: 5000, path: 8 };
+    let exact =
+        Limits { packed: archive.len() as u64, unpacked, ratio: 1, files: 4, file: 5000, path: 8, twins: false };
     list_within(&archive, &exact).unwrap();
     let refused = |limits: Limits| list_within(&archive, &limits).unwrap_err();
     let less = Limits { packed: exact.packed - 1, ..exact };
@@ -180,4 +181,24 @@ fn memory_stays_flat() {
     let kib: u64 = line.1.trim().trim_end_matches(" kB").parse().unwrap();
     println!("peak memory: {kib} KiB");
     assert!(kib < 32 * 1024, "{kib} KiB for an archive of 1 GiB");
+}
+
+/// Some published crates hold twins; where they are allowed, nothing else is.
+#[test]
+fn twins_are_files_of_one_folder_and_only_where_they_are_allowed() {
+    let pair = |a: &str, b: &str| Tarball::default().file(format!("p-1/{a}"), "a").file(format!("p-1/{b}"), "b");
+    let allowed = Limits { twins: true, ..Limits::default() };
+    let (summary, _) = list_within(&pair("README.md", "Readme.md").gz(), &allowed).unwrap();
+    assert_eq!(summary.files, 2);
+    let strict = list_within(&pair("README.md", "Readme.md").gz(), &Limits::default()).unwrap_err();
+    assert!(matches!(strict, ArchiveError::Twin { .. }), "{strict:?}");
+    for again in ["README.md", "Readme.md"] {
+        let e =
+            list_within(&pair("README.md", "Readme.md").file(format!("p-1/{again}"), "c").gz(), &allowed).unwrap_err();
+        assert!(matches!(e, ArchiveError::Duplicate { .. }), "{e:?}");
+    }
+    for (a, b) in [("Src/a", "src/b"), ("src", "SRC/b"), ("SRC/b", "src")] {
+        let e = list_within(&pair(a, b).gz(), &allowed).unwrap_err();
+        assert!(matches!(e, ArchiveError::Twin { .. }), "{a} {b}: {e:?}");
+    }
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 /// Small, so that damaged archives pass them.
-const TIGHT: Limits = Limits { packed: 4000, unpacked: 8000, ratio: 50, files: 8, file: 3000, path: 40 };
+const TIGHT: Limits = Limits { packed: 4000, unpacked: 8000, ratio: 50, files: 8, file: 3000, path: 40, twins: false };
 
 /// Reads, whatever it is, and holds what the visitor saw to the limits.
 fn stays_within(bytes: &[u8], limits: &Limits) {
