@@ -12,7 +12,7 @@ mod edit;
 mod tests;
 
 pub(crate) use diff::diff;
-pub(crate) use edit::{edit, missing};
+pub(crate) use edit::{Edited, edit, missing};
 
 use crate::format::{Entry, FormatError, NodeType, PackageLines, Page, Shard};
 use crate::package::Sha256;

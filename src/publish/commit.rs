@@ -2,13 +2,13 @@
 
 use super::{
     head::Head,
-    plan::{Blob, BlobAt, Change, Outcome, Plan, What, plan},
+    plan::{BlobAt, Change, Outcome, Plan, What, plan},
     registry::{BuildOptions, Progress, Registry},
 };
 use crate::{
     Error, ErrorKind, Result,
-    format::{Changes, Entry, FORMAT_VERSION, Object, Snapshot, keys, limits},
-    index::edit,
+    format::{Changes, Entry, FORMAT_VERSION, NodeType, Snapshot, keys, limits},
+    index::{Edited, edit},
     package::{Link, Sha256},
     source::Spool,
     store::{Created, Fetched, Later, PARALLEL, Payload, Put},
@@ -48,13 +48,30 @@ pub(super) struct Tally {
     pub(super) bytes: u64,
 }
 
+impl Tally {
+    fn add(&mut self, bytes: u64) {
+        self.puts += 1;
+        self.bytes += bytes;
+    }
+}
+
+/// What one run has written so far: it is not written again when the run plans anew.
+#[derive(Default)]
+struct Session {
+    done: HashSet<Sha256>,
+    tally: Tally,
+}
+
+/// Whether readers take an object of that size.
+fn fits(link: &Link, max: u64, max_raw: u64) -> bool {
+    link.size <= max && link.raw.is_none_or(|raw| raw <= max_raw)
+}
+
 impl Registry {
     /// Brings the changes into the registry. Returns without writing anything when nothing changes, when `dry_run` asks for
     /// it, or when some release has to be read again first ([`Outcome::Stale`]).
     pub(super) async fn commit(&self, batch: &Batch, options: &BuildOptions) -> Result<Committed> {
-        let mut tally = Tally::default();
-        // What this run has put is not put again when it plans anew.
-        let mut done = HashSet::new();
+        let mut session = Session::default();
         for attempt in 0..ATTEMPTS {
             let mut head = self.head(options.now, !options.dry_run).await?;
             let changes = Arc::clone(&batch.changes);
@@ -63,25 +80,24 @@ impl Registry {
             let idle = packages.is_empty() && !self.wants_renewal(&head.slot, options);
             if stale || idle || options.dry_run {
                 let generation = head.slot.claim().generation;
-                return Ok(Committed { generation, new: false, outcomes, changed, tally });
+                return Ok(Committed { generation, new: false, outcomes, changed, tally: session.tally });
             }
             let link = if packages.is_empty() {
                 head.slot.claim().snapshot
             } else {
-                self.put_blobs(batch, &outcomes, &mut done, &mut tally, options).await?;
+                self.put_blobs(batch, &outcomes, &mut session, options).await?;
                 let packages = Arc::new(packages);
                 let edited = self.with_tree(&mut head, move |t| edit(&t.top, &t.nodes, &packages)).await?;
-                self.put_snapshot(&head, edited.top, edited.nodes, &changed, (&mut done, &mut tally), options).await?
+                self.put_snapshot(&head, edited, &changed, &mut session, options).await?
             };
             // Everything that the slot will cite survives a crash before the slot exists (I1).
             self.store.flush().await?;
             let slot = self.next_slot(&head.slot, link, options)?;
             if self.claim(&slot).await? {
-                tally.puts += 1;
-                tally.bytes += slot.bytes().len() as u64;
-                self.publish_checkpoint(&slot, options, &mut tally).await?;
+                session.tally.add(slot.bytes().len() as u64);
+                self.publish_checkpoint(&slot, options, &mut session.tally).await?;
                 let generation = slot.claim().generation;
-                return Ok(Committed { generation, new: true, outcomes, changed, tally });
+                return Ok(Committed { generation, new: true, outcomes, changed, tally: session.tally });
             }
             tracing::info!("generation {} went to another writer; planning anew", slot.claim().generation);
             pause(attempt).await;
@@ -115,24 +131,25 @@ impl Registry {
         &self,
         batch: &Batch,
         outcomes: &[Outcome],
-        done: &mut HashSet<Sha256>,
-        tally: &mut Tally,
+        session: &mut Session,
         options: &BuildOptions,
     ) -> Result<()> {
         let new = batch.changes.iter().zip(outcomes).filter_map(|(change, outcome)| match (&change.what, outcome) {
             (What::Add { blobs, .. }, Outcome::Added | Outcome::Restored) => Some(blobs),
             _ => None,
         });
-        let mut puts = Vec::new();
-        for Blob { link, at } in new.flatten() {
-            if done.insert(link.sha256) {
-                puts.push((*link, payload(at, &batch.spool)));
-            }
-        }
-        self.put_all(puts, tally, options).await
+        let puts = new.flatten().map(|blob| (blob.link, payload(&blob.at, &batch.spool))).collect();
+        self.put_all(puts, session, options).await
     }
 
-    async fn put_all(&self, puts: Vec<(Link, Payload)>, tally: &mut Tally, options: &BuildOptions) -> Result<()> {
+    /// Puts objects, many at a time, each once in a session.
+    async fn put_all(
+        &self,
+        mut puts: Vec<(Link, Payload)>,
+        session: &mut Session,
+        options: &BuildOptions,
+    ) -> Result<()> {
+        puts.retain(|(link, _)| session.done.insert(link.sha256));
         let total = puts.len() as u64;
         let mut finished = 0;
         let mut running = futures::stream::iter(puts)
@@ -140,8 +157,7 @@ impl Registry {
             .buffer_unordered(PARALLEL);
         while let Some((link, put)) = running.try_next().await? {
             if put == Put::Written {
-                tally.puts += 1;
-                tally.bytes += link.size;
+                session.tally.add(link.size);
             }
             finished += 1;
             options.report(Progress::Put { finished, total });
@@ -153,32 +169,27 @@ impl Registry {
     async fn put_snapshot(
         &self,
         head: &Head,
-        top: Vec<Entry>,
-        nodes: Vec<(Entry, Object)>,
+        edited: Edited,
         changed: &Changes,
-        (done, tally): (&mut HashSet<Sha256>, &mut Tally),
+        session: &mut Session,
         options: &BuildOptions,
     ) -> Result<Link> {
-        for (entry, object) in &nodes {
-            let link = object.link;
-            if link.size > limits::NODE || link.raw > Some(limits::NODE_RAW) {
-                let what = format!("the releases below {:?} do not fit into a shard any more", entry.prefix);
-                return Err(Error::new(ErrorKind::Refused, what)
-                    .with_hint("one package has far too many releases, or records that are far too large"));
-            }
+        let Edited { top, nodes } = edited;
+        if let Some((entry, _)) = nodes.iter().find(|(_, o)| !fits(&o.link, limits::NODE, limits::NODE_RAW)) {
+            let what = format!("the releases below {:?} do not fit into a shard any more", entry.prefix);
+            return Err(Error::new(ErrorKind::Refused, what)
+                .with_hint("one package has far too many releases, or records that are far too large"));
         }
-        for level in nodes.chunk_by(|(a, _), (b, _)| {
-            (a.node, a.prefix.len()) == (b.node, b.prefix.len())
-                || a.node == b.node && a.node == crate::format::NodeType::Shard
-        }) {
-            let fresh = level.iter().filter(|(_, o)| done.insert(o.link.sha256));
-            let puts = fresh.map(|(_, o)| (o.link, Payload::Bytes(o.bytes.clone()))).collect();
-            self.put_all(puts, tally, options).await?;
+        // All shards at once; then the pages, the deepest first.
+        let level = |e: &Entry| (e.node == NodeType::Page).then_some(e.prefix.len());
+        for nodes in nodes.chunk_by(|(a, _), (b, _)| level(a) == level(b)) {
+            let puts = nodes.iter().map(|(_, o)| (o.link, Payload::Bytes(o.bytes.clone()))).collect();
+            self.put_all(puts, session, options).await?;
         }
         let list = changed.seal();
-        let fits = list.link.size <= limits::CHANGES && list.link.raw <= Some(limits::CHANGES_RAW);
+        let listed = fits(&list.link, limits::CHANGES, limits::CHANGES_RAW);
         let snapshot = Snapshot {
-            changes: fits.then_some(list.link),
+            changes: listed.then_some(list.link),
             created: options.now,
             format: FORMAT_VERSION,
             generation: head.slot.next_generation()?,
@@ -190,10 +201,10 @@ impl Registry {
         }
         .seal();
         let mut last = vec![(snapshot.link, Payload::Bytes(snapshot.bytes))];
-        if fits {
+        if listed {
             last.push((list.link, Payload::Bytes(list.bytes)));
         }
-        self.put_all(last, tally, options).await?;
+        self.put_all(last, session, options).await?;
         Ok(snapshot.link)
     }
 
@@ -250,8 +261,7 @@ impl Registry {
                         .with_source(e)
                         .with_hint("run the command again: it only finishes this step")
                 })?;
-                tally.puts += 1;
-                tally.bytes += checkpoint.bytes().len() as u64;
+                tally.add(checkpoint.bytes().len() as u64);
             }
             match self.follow_log(Some(slot.clone())).await? {
                 Some(newest) if newest != slot => slot = newest,

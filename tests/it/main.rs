@@ -5,6 +5,7 @@
 mod archive;
 mod cli;
 mod client;
+mod crash;
 mod docs;
 mod layering;
 mod manifest;
