@@ -20,3 +20,9 @@ pub use error::{Error, ErrorKind, Result};
 pub use publish::{BuildOptions, Progress, Registry, Report};
 pub use store::Store;
 pub use trust::{SigningKey, VerifierKey};
+
+/// Every parser of an unsigned remote object, for `fuzz/`.
+#[cfg(fuzzing)]
+pub fn fuzz_format(raw: &[u8]) {
+    format::parse_all(raw);
+}

@@ -101,9 +101,8 @@ impl Client {
 
     /// The newest slot.
     pub(super) async fn head(&self) -> Result<Slot> {
-        self.latest().await?;
-        let current = self.current().ok_or_else(|| Error::new(ErrorKind::Unavailable, "nothing was read yet"))?;
-        Ok(current.checkpoint.slot().clone())
+        let (checkpoint, _) = self.checkpoint(self.current().as_ref()).await?;
+        Ok(checkpoint.slot().clone())
     }
 
     /// The slots from `first` to the newest, in order, each checked to be the one that the next one follows.

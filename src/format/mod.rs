@@ -161,3 +161,22 @@ impl Header {
 fn shown(prefix: Option<Prefix>) -> String {
     prefix.map_or_else(|| "without a prefix".into(), |p| format!("{:?}", p.to_string()))
 }
+
+/// Every parser of an unsigned object, for fuzzing and property tests.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn parse_all(raw: &[u8]) {
+    let _ = Snapshot::read(raw);
+    let _ = Changes::read(raw);
+    let _ = inflate(raw, 1 << 20);
+    for prefix in [Prefix::ROOT, Prefix::ROOT.child(true)] {
+        let _ = Page::read(raw, prefix);
+        if let Ok(shard) = Shard::read(raw.to_vec(), prefix) {
+            for line in shard.packages.iter().flat_map(|p| &p.lines) {
+                let _ = line.record();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

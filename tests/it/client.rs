@@ -310,6 +310,7 @@ async fn verify_finds_a_flipped_byte_in_any_object_and_names_it() {
             bad[at] ^= 0x20;
             world.referee.plant(key, &bad).await;
             match world.client().verify(&VerifyOptions::all()).await {
+                // Without a checkpoint that verifies there is nothing to begin with.
                 Err(e) => assert!(key == "checkpoint" && e.kind() == ErrorKind::Untrusted, "{key}: {e:?}"),
                 Ok(v) => {
                     assert!(!v.problems.is_empty(), "{key} byte {at} went unnoticed");

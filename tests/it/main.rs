@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests are tests too")]
 
 mod archive;
+mod cli;
 mod client;
+mod docs;
 mod layering;
 mod manifest;
 mod publish;

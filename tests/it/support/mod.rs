@@ -1,5 +1,6 @@
 //! What more than one subject's tests need.
 
+pub(crate) mod http;
 pub(crate) mod referee;
 pub(crate) mod second_reader;
 pub(crate) mod tarball;

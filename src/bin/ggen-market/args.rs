@@ -1,0 +1,366 @@
+//! The command line.
+//!
+//! Every setting is an option, an environment variable and a key of the configuration file. What a single run is asked to
+//! do (`--delete`, `--force`, `--dry-run`, …) is an option only: a variable that was left over in some shell must not delete.
+
+use clap::{
+    ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum,
+    builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser},
+};
+use ggen_marketplace::{
+    Pin,
+    package::{Kind, PackageSpec},
+};
+use std::path::PathBuf;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "ggen-market",
+    version,
+    about = "A package registry that is only files: build one, serve it from anywhere, read it with trust",
+    after_long_help = crate::exit_codes(),
+    disable_help_subcommand = true,
+    max_term_width = 120
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Print one JSON document (for `list`, one on each line) on standard output
+    #[arg(long, global = true, env = "GGEN_MARKET_JSON", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) json: bool,
+    /// Print nothing but errors on standard error
+    #[arg(long, short, global = true, env = "GGEN_MARKET_QUIET", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) quiet: bool,
+    /// Log what happens on standard error; twice for more (GGEN_MARKET_LOG takes a filter as tracing understands it)
+    #[arg(long, short, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// The configuration file [default: ggen-market.toml in the current directory]
+    #[arg(long, global = true, value_name = "FILE", env = "GGEN_MARKET_CONFIG", hide_env_values = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// When to color
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        env = "GGEN_MARKET_COLOR",
+        hide_env_values = true,
+        value_enum,
+        default_value_t
+    )]
+    pub(crate) color: ColorWhen,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum ColorWhen {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Make a new, empty registry, with a key pair and a configuration file in the current directory
+    Init(Init),
+    /// Publish what the sources hold and the registry does not
+    Build(Build),
+    /// Show a package
+    Info(Lookup),
+    /// List a package's versions, the newest first
+    Versions(Lookup),
+    /// List packages
+    List(List),
+    /// Show everything about one release
+    Show(Lookup),
+    /// Download a release's archive
+    Fetch(Fetch),
+    /// Mark a release as not to be chosen any more; whoever has it locked still gets it
+    Yank(Yank),
+    /// Take a yank back
+    Unyank(Unyank),
+    /// List the registry's generations, the newest first
+    History(History),
+    /// Show what changed between two generations
+    Diff(Diff),
+    /// Audit a registry: is everything that it promises there, and right?
+    Verify(Verify),
+    /// Print the public key that readers pin
+    Key(Key),
+    /// Print a completion script for a shell
+    Completions(Completions),
+}
+
+/// Where to write, and with which key.
+#[derive(Debug, Args)]
+pub(crate) struct Writer {
+    /// The folder of the registry
+    #[arg(long, value_name = "FOLDER", env = "GGEN_MARKET_STORE", hide_env_values = true)]
+    pub(crate) store: Option<String>,
+    #[command(flatten)]
+    pub(crate) key: Key,
+    /// How long readers may go by what is written now: 7d, 36h, 90m; at most 7d [default: 7d]
+    #[arg(long, value_name = "TIME", env = "GGEN_MARKET_VALID_FOR", hide_env_values = true)]
+    pub(crate) valid_for: Option<String>,
+    #[command(flatten)]
+    pub(crate) cache: Cache,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Key {
+    /// The file with the secret key (GGEN_MARKET_SECRET_KEY may hold the key itself)
+    #[arg(long, value_name = "FILE", env = "GGEN_MARKET_KEY_FILE", hide_env_values = true)]
+    pub(crate) key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cache {
+    /// The folder for caches and for what this machine trusted last [default: the system's place for caches]
+    #[arg(long, value_name = "FOLDER", env = "GGEN_MARKET_CACHE", hide_env_values = true)]
+    pub(crate) cache: Option<PathBuf>,
+}
+
+/// Where to read, and what to trust.
+#[derive(Debug, Args)]
+pub(crate) struct Reader {
+    /// The registry: https://…, http://…, file://… or a folder [default: the store of the configuration]
+    #[arg(long, value_name = "PLACE", env = "GGEN_MARKET_REGISTRY", hide_env_values = true)]
+    pub(crate) registry: Option<String>,
+    /// The registry's public key, which everything is checked against
+    #[arg(long, value_name = "KEY", env = "GGEN_MARKET_KEY", hide_env_values = true)]
+    pub(crate) key: Option<String>,
+    /// Ask the network for nothing: use what was read before
+    #[arg(long, env = "GGEN_MARKET_OFFLINE", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) offline: bool,
+    /// Read a registry that has expired, with a warning
+    #[arg(long, env = "GGEN_MARKET_ALLOW_EXPIRED", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) allow_expired: bool,
+    #[command(flatten)]
+    pub(crate) cache: Cache,
+    /// Keep nothing on this machine's disk, not even which generation was seen last
+    #[arg(long, env = "GGEN_MARKET_NO_CACHE", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) no_cache: bool,
+}
+
+/// Which of the registry's states to read.
+#[derive(Debug, Args)]
+pub(crate) struct State {
+    #[command(flatten)]
+    pub(crate) reader: Reader,
+    /// An older state: a generation's number, or a snapshot's sha256
+    #[arg(long, value_name = "GENERATION|SHA256")]
+    pub(crate) at: Option<Pin>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// The folder of the registry; made if it is not there
+    #[arg(long, value_name = "FOLDER", env = "GGEN_MARKET_STORE", hide_env_values = true)]
+    pub(crate) store: Option<String>,
+    /// What the registry calls itself in everything it signs: host or host/path, for ever
+    #[arg(long, value_name = "NAME", env = "GGEN_MARKET_ORIGIN", hide_env_values = true)]
+    pub(crate) origin: Option<String>,
+    #[command(flatten)]
+    pub(crate) key: Key,
+    /// How long readers may go by what is written now: 7d, 36h, 90m; at most 7d [default: 7d]
+    #[arg(long, value_name = "TIME", env = "GGEN_MARKET_VALID_FOR", hide_env_values = true)]
+    pub(crate) valid_for: Option<String>,
+    #[command(flatten)]
+    pub(crate) cache: Cache,
+    /// Write the configuration file also where one is (a key file is never written over)
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Build {
+    #[command(flatten)]
+    pub(crate) writer: Writer,
+    /// A folder that is searched for packages, or a file; may be repeated (GGEN_MARKET_SOURCES: several, as in PATH)
+    #[arg(long = "source", value_name = "PATH")]
+    pub(crate) sources: Vec<PathBuf>,
+    /// Take out of the registry what the sources no longer have (its names and versions stay taken)
+    #[arg(long)]
+    pub(crate) delete: bool,
+    /// Print what would change, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Read every file again, also those that look unchanged
+    #[arg(long)]
+    pub(crate) rescan: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Lookup {
+    /// NAME or KIND:NAME, with @VERSION for one release
+    #[arg(value_name = "PACKAGE")]
+    pub(crate) package: PackageSpec,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Only packages whose name begins so
+    #[arg(long)]
+    pub(crate) prefix: Option<String>,
+    /// Only packages of this kind
+    #[arg(long, value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::as_str)).try_map(|k| k.parse::<Kind>()))]
+    pub(crate) kind: Option<Kind>,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Fetch {
+    /// NAME or KIND:NAME, with @VERSION; without a version the newest
+    #[arg(value_name = "PACKAGE")]
+    pub(crate) package: PackageSpec,
+    /// Where to: a file, a folder, or - for standard output [default: NAME-VERSION.EXTENSION]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Write over a file that is there
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Yank {
+    #[command(flatten)]
+    pub(crate) release: Unyank,
+    /// Why; everybody can read it
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Unyank {
+    /// NAME@VERSION or KIND:NAME@VERSION
+    #[arg(value_name = "RELEASE")]
+    pub(crate) package: PackageSpec,
+    #[command(flatten)]
+    pub(crate) writer: Writer,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// How many
+    #[arg(short = 'n', long = "limit", value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(crate) limit: u64,
+    #[command(flatten)]
+    pub(crate) reader: Reader,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// The earlier state: a generation's number, or a snapshot's sha256
+    #[arg(value_name = "FROM")]
+    pub(crate) from: Pin,
+    /// The later state
+    #[arg(value_name = "TO")]
+    pub(crate) to: Pin,
+    #[command(flatten)]
+    pub(crate) reader: Reader,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Every object of every generation, archives included; without it, all that a lookup depends on
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) reader: Reader,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// The whole command tree.
+pub(crate) fn command() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config, failure::Code, settings};
+
+    const PAGE: &str = include_str!("../../../docs/cli.md");
+
+    #[test]
+    fn the_command_tree_is_sound() {
+        command().debug_assert();
+    }
+
+    /// Whether the page names a word as code, and not only as a part of another one.
+    fn names(word: &str) -> bool {
+        let inside = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        let code = PAGE.split('`').skip(1).step_by(2);
+        code.into_iter().any(|code| code.split(|c| !inside(c)).any(|w| w == word))
+    }
+
+    #[test]
+    fn the_manual_names_every_verb_option_and_variable() {
+        let mut tree = command();
+        tree.build();
+        let mut missing = Vec::new();
+        for verb in tree.get_subcommands() {
+            let heading = format!("\n### `{}", verb.get_name());
+            if !PAGE.contains(&heading) {
+                missing.push(format!("a heading for {}", verb.get_name()));
+            }
+            for arg in verb.get_arguments() {
+                let option = arg.get_long().map(|l| format!("--{l}"));
+                let variable = arg.get_env().map(|e| e.to_string_lossy().into_owned());
+                missing.extend(option.into_iter().chain(variable).filter(|w| w != "--help" && !names(w)));
+            }
+        }
+        missing.extend(config::KEYS.iter().filter(|k| !names(k)).map(|k| format!("the key {k}")));
+        let unknown_to_clap =
+            [settings::SECRET, "GGEN_MARKET_LOG", "GGEN_MARKET_SOURCES", "SOURCE_DATE_EPOCH", "NO_COLOR"];
+        missing.extend(unknown_to_clap.into_iter().filter(|v| !names(v)).map(Into::into));
+        assert!(missing.is_empty(), "docs/cli.md lacks {missing:?}");
+    }
+
+    #[test]
+    fn the_manual_names_no_verb_option_or_variable_that_is_not() {
+        let mut tree = command();
+        tree.build();
+        let mut known = vec!["--help".to_owned(), "--version".to_owned()];
+        for arg in tree.get_subcommands().flat_map(clap::Command::get_arguments) {
+            known.extend(arg.get_long().map(|l| format!("--{l}")));
+            known.extend(arg.get_env().map(|e| e.to_string_lossy().into_owned()));
+        }
+        known.extend([settings::SECRET, "GGEN_MARKET_LOG", "GGEN_MARKET_SOURCES"].map(Into::into));
+        let inside = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        let words = PAGE
+            .split(|c| !inside(c))
+            .filter(|w| w.starts_with("GGEN_MARKET_") || (w.starts_with("--") && w.len() > 3 && !w.starts_with("---")));
+        let unknown: Vec<_> = words.filter(|w| !known.iter().any(|k| k == w)).collect();
+        assert!(unknown.is_empty(), "docs/cli.md names {unknown:?}");
+        for heading in PAGE.lines().filter_map(|l| l.strip_prefix("### `")) {
+            let verb = heading.split(|c| !inside(c)).next().unwrap();
+            assert!(tree.find_subcommand(verb).is_some(), "{verb}");
+        }
+    }
+
+    #[test]
+    fn the_manual_has_every_exit_code_with_its_meaning() {
+        for (code, meaning) in Code::ALL {
+            let row = format!("| {} | {meaning} |", code as i32);
+            assert!(PAGE.contains(&row), "docs/cli.md lacks {row:?}");
+        }
+        assert!(PAGE.contains("| 130 |") && PAGE.contains("| 143 |"));
+    }
+}

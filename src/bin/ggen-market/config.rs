@@ -1,0 +1,260 @@
+//! The configuration file, in two phases: the text becomes a table that knows where everything stands, then each key is
+//! checked. All mistakes are told at once, each with its place.
+
+use crate::failure::Failure;
+use ggen_marketplace::{
+    VerifierKey,
+    trust::{MAX_VALIDITY, Origin},
+};
+use std::{
+    borrow::Cow,
+    fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+/// Its name, where nobody says otherwise.
+pub(crate) const FILE: &str = "ggen-market.toml";
+
+/// More is no configuration file.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Every key, in the order in which `init` writes them.
+pub(crate) const KEYS: [&str; 8] = ["origin", "store", "registry", "key", "key_file", "sources", "valid_for", "cache"];
+
+/// What a configuration file says, its paths made relative to the current directory instead of to the file.
+#[derive(Debug, Default)]
+pub(crate) struct Config {
+    /// The file, where there is one.
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) origin: Option<Origin>,
+    pub(crate) store: Option<String>,
+    pub(crate) registry: Option<String>,
+    pub(crate) key: Option<VerifierKey>,
+    pub(crate) key_file: Option<PathBuf>,
+    pub(crate) sources: Vec<PathBuf>,
+    pub(crate) valid_for: Option<Duration>,
+    pub(crate) cache: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads the file that was named, or the one in the current directory if there is one.
+    pub(crate) fn load(named: Option<&Path>) -> Result<Self, Failure> {
+        let path = named.unwrap_or(Path::new(FILE));
+        let mut bytes = Vec::new();
+        match fs::File::open(path).and_then(|f| f.take(MAX_BYTES + 1).read_to_end(&mut bytes)) {
+            Ok(_) if bytes.len() as u64 <= MAX_BYTES => {}
+            Ok(_) => return Err(Failure::usage(format!("{} is too large for a configuration file", path.display()))),
+            Err(e) if e.kind() == io::ErrorKind::NotFound && named.is_none() => return Ok(Self::default()),
+            Err(e) => {
+                return Err(Failure::usage(format!("cannot read the configuration file {}", path.display())).because(e));
+            }
+        }
+        let text =
+            String::from_utf8(bytes).map_err(|_| Failure::usage(format!("{} is not UTF-8 text", path.display())))?;
+        Self::read(path, &text)
+    }
+
+    fn read(path: &Path, text: &str) -> Result<Self, Failure> {
+        // A byte order mark is not TOML, but editors of one system write it and no reader can see it.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut check = Check { path, text, mistakes: Vec::new() };
+        let (table, errors) = DeTable::parse_recoverable(text);
+        for e in errors {
+            check.mistake(e.span().map_or(0, |s| s.start), format!("not TOML: {}", e.message()), None);
+        }
+        // What a text that is only half understood means is not worth telling.
+        let config = if check.mistakes.is_empty() { check.config(table.get_ref()) } else { Self::default() };
+        check.mistakes.sort_by_key(|(at, _)| *at);
+        match check.mistakes.into_iter().map(|(_, failure)| failure).reduce(Failure::and) {
+            Some(all) => Err(all),
+            None => Ok(config),
+        }
+    }
+}
+
+/// The second phase.
+struct Check<'a> {
+    path: &'a Path,
+    text: &'a str,
+    mistakes: Vec<(usize, Failure)>,
+}
+
+type Key<'a> = Spanned<Cow<'a, str>>;
+type Value<'a> = Spanned<DeValue<'a>>;
+
+impl Check<'_> {
+    fn mistake(&mut self, at: usize, message: impl std::fmt::Display, hint: Option<String>) {
+        let before = self.text.get(..at).unwrap_or(self.text);
+        let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let failure = Failure::usage(format!("{}:{line}:{column}: {message}", self.path.display()));
+        self.mistakes.push((at, if let Some(hint) = hint { failure.hint(hint) } else { failure }));
+    }
+
+    fn config(&mut self, table: &DeTable<'_>) -> Config {
+        let mut config = Config { path: Some(self.path.to_owned()), ..Config::default() };
+        for (key, value) in table {
+            match key.get_ref().as_ref() {
+                "origin" => config.origin = self.text(key, value).and_then(|t| self.parsed(key, value, t.parse())),
+                "store" => config.store = self.text(key, value).map(|t| self.location(t)),
+                "registry" => config.registry = self.text(key, value).map(|t| self.location(t)),
+                "key" => config.key = self.text(key, value).and_then(|t| self.parsed(key, value, t.parse())),
+                "key_file" => config.key_file = self.text(key, value).map(|t| self.relative(t)),
+                "sources" => config.sources = self.paths(key, value),
+                "valid_for" => {
+                    config.valid_for = self.text(key, value).and_then(|t| self.parsed(key, value, duration(t)));
+                }
+                "cache" => config.cache = self.text(key, value).map(|t| self.relative(t)),
+                unknown => {
+                    let hint = match nearest(unknown, &KEYS) {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => format!("known keys: {}", KEYS.join(", ")),
+                    };
+                    self.mistake(key.span().start, format!("unknown key `{unknown}`"), Some(hint));
+                }
+            }
+        }
+        config
+    }
+
+    /// A text that is not empty.
+    fn text<'v>(&mut self, key: &Key<'_>, value: &'v Value<'_>) -> Option<&'v str> {
+        match value.get_ref().as_str() {
+            Some("") => self.mistake(value.span().start, format!("`{}` is empty", key.get_ref()), None),
+            Some(text) => return Some(text),
+            None => {
+                let message = format!("`{}` must be a string, not {}", key.get_ref(), found(value));
+                self.mistake(value.span().start, message, None);
+            }
+        }
+        None
+    }
+
+    fn paths(&mut self, key: &Key<'_>, value: &Value<'_>) -> Vec<PathBuf> {
+        let Some(list) = value.get_ref().as_array() else {
+            let message = format!("`{}` must be a list of strings, not {}", key.get_ref(), found(value));
+            self.mistake(value.span().start, message, None);
+            return Vec::new();
+        };
+        let mut paths = Vec::with_capacity(list.len());
+        for item in list {
+            match item.get_ref().as_str() {
+                Some("") => self.mistake(item.span().start, format!("`{}` holds an empty path", key.get_ref()), None),
+                Some(path) => paths.push(self.relative(path)),
+                None => {
+                    let message = format!("`{}` must hold strings, not {}", key.get_ref(), found(item));
+                    self.mistake(item.span().start, message, None);
+                }
+            }
+        }
+        paths
+    }
+
+    fn parsed<T, E: std::fmt::Display>(&mut self, key: &Key<'_>, value: &Value<'_>, result: Result<T, E>) -> Option<T> {
+        result.map_err(|e| self.mistake(value.span().start, format!("`{}`: {e}", key.get_ref()), None)).ok()
+    }
+
+    /// A path in the file is relative to the file.
+    fn relative(&self, text: &str) -> PathBuf {
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        folder.join(text)
+    }
+
+    fn location(&self, text: &str) -> String {
+        if text.contains("://") || text == "memory:" {
+            return text.to_owned();
+        }
+        // Both parts came as text, but for a folder of the file that is not: then the path is shown as well as it can be.
+        self.relative(text).to_str().map_or_else(|| text.to_owned(), str::to_owned)
+    }
+}
+
+fn found(value: &Value<'_>) -> &'static str {
+    match value.get_ref() {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) | DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// The word among `words` that was most likely meant.
+fn nearest<'a>(word: &str, words: &[&'a str]) -> Option<&'a str> {
+    let word = word.to_lowercase().replace('-', "_");
+    let best = words.iter().map(|w| (distance(&word, w), *w)).min()?;
+    (best.0 <= 1 + word.len() / 4).then_some(best.1)
+}
+
+/// How many single letters have to be changed, added or taken away to make one word of the other.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let changed = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// Reads `7d`, `36h`, `90m` or `30s`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let bad = || format!("{text:?} is no length of time (expected the form 7d, 36h, 90m or 30s)");
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(bad)?;
+    let seconds = match unit {
+        "d" => 86_400,
+        "h" => 3600,
+        "m" => 60,
+        "s" => 1,
+        _ => return Err(bad()),
+    };
+    if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(bad());
+    }
+    let whole = number.parse::<u64>().ok().and_then(|n| n.checked_mul(seconds)).map(Duration::from_secs);
+    match whole {
+        Some(d) if !d.is_zero() && d <= MAX_VALIDITY => Ok(d),
+        _ => {
+            Err(format!("{text} is out of range: more than nothing, at most {} days", MAX_VALIDITY.as_secs() / 86_400))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_of_time_is_a_number_and_a_unit() {
+        let seconds = |t: &str| duration(t).map(|d| d.as_secs());
+        assert_eq!(seconds("7d"), Ok(604_800));
+        assert_eq!(seconds("36h"), Ok(129_600));
+        assert_eq!(seconds("90m"), Ok(5400));
+        assert_eq!(seconds("1s"), Ok(1));
+        for bad in ["", "d", "7", "7w", "-1d", "+1d", "1.5h", "0d", "8d", "7 d", "99999999999999999999d", "1ß", "七d"]
+        {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_near_key_is_suggested_and_a_far_one_is_not() {
+        for (typed, meant) in
+            [("sotre", "store"), ("key-file", "key_file"), ("source", "sources"), ("Origin", "origin")]
+        {
+            assert_eq!(nearest(typed, &KEYS), Some(meant), "{typed}");
+        }
+        assert_eq!(nearest("colour", &KEYS), None);
+    }
+}

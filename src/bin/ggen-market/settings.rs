@@ -1,0 +1,269 @@
+//! What a run goes by: option, else environment variable, else configuration file, else default; and what is opened by it.
+
+use crate::{
+    args::{Cache, Init, Key, Reader, State, Writer},
+    config::{self, Config},
+    failure::Failure,
+    output::Ui,
+};
+use ggen_marketplace::{
+    BuildOptions, Client, ClientOptions, Registry, SigningKey, SnapshotReader, Store, VerifierKey, default_cache,
+    package::{Sha256, Timestamp},
+    trust::MAX_VALIDITY,
+};
+use std::{
+    env, fs,
+    io::Read,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use zeroize::Zeroizing;
+
+/// The variable that may hold the secret key itself. (Never an option: command lines are seen by everybody.)
+pub(crate) const SECRET: &str = "GGEN_MARKET_SECRET_KEY";
+
+/// More is no key file.
+const MAX_KEY_FILE: u64 = 4096;
+
+/// The settings of one run.
+pub(crate) struct Settings {
+    pub(crate) config: Config,
+    pub(crate) ui: Ui,
+    /// Whether `--key-file` stands on the command line, and so comes before a key in the environment.
+    key_file_given: bool,
+}
+
+/// A variable that is empty is as good as unset: that is how a CI job switches one off.
+fn filled(text: Option<&String>) -> Option<String> {
+    text.filter(|t| !t.is_empty()).cloned()
+}
+
+fn filled_path(path: Option<&PathBuf>) -> Option<PathBuf> {
+    path.filter(|p| !p.as_os_str().is_empty()).cloned()
+}
+
+impl Settings {
+    pub(crate) fn load(ui: Ui, config: Option<&PathBuf>, key_file_given: bool) -> Result<Self, Failure> {
+        Ok(Self { config: Config::load(filled_path(config).as_deref())?, ui, key_file_given })
+    }
+
+    /// Those of a run that makes the configuration file and reads none.
+    pub(crate) fn without_file(ui: Ui, key_file_given: bool) -> Self {
+        Self { config: Config::default(), ui, key_file_given }
+    }
+
+    /// The error for a setting that nobody gave.
+    fn missing(&self, what: &str, ways: &str, key: &str) -> Failure {
+        let file = self.config.path.as_deref().unwrap_or(Path::new(config::FILE)).display();
+        Failure::usage(format!("no {what} is set")).hint(format!("{ways}, or write `{key} = …` into {file}"))
+    }
+
+    pub(crate) fn store(&self, given: Option<&String>) -> Result<String, Failure> {
+        filled(given)
+            .or_else(|| self.config.store.clone())
+            .ok_or_else(|| self.missing("store", "give --store, set GGEN_MARKET_STORE", "store"))
+    }
+
+    /// The registry to read: by default, what the store is.
+    fn registry(&self, given: Option<&String>) -> Result<String, Failure> {
+        let store = || filled(env::var("GGEN_MARKET_STORE").ok().as_ref()).or_else(|| self.config.store.clone());
+        filled(given)
+            .or_else(|| self.config.registry.clone())
+            .or_else(store)
+            .ok_or_else(|| self.missing("registry", "give --registry, set GGEN_MARKET_REGISTRY", "registry"))
+    }
+
+    pub(crate) fn sources(&self, given: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+        if !given.is_empty() {
+            return Ok(given.to_vec());
+        }
+        let listed = env::var_os("GGEN_MARKET_SOURCES").unwrap_or_default();
+        let listed: Vec<_> = env::split_paths(&listed).filter(|p| !p.as_os_str().is_empty()).collect();
+        let sources = if listed.is_empty() { self.config.sources.clone() } else { listed };
+        if sources.is_empty() {
+            return Err(self.missing("source", "give --source, set GGEN_MARKET_SOURCES", "sources"));
+        }
+        Ok(sources)
+    }
+
+    /// The folder for caches and trust state, if there is a place for it.
+    fn cache_if_any(&self, given: &Cache) -> Option<PathBuf> {
+        filled_path(given.cache.as_ref()).or_else(|| self.config.cache.clone()).or_else(default_cache)
+    }
+
+    /// The folder in which a writer remembers what it trusts and what it has scanned.
+    pub(crate) fn cache(&self, given: &Cache) -> Result<PathBuf, Failure> {
+        self.cache_if_any(given)
+            .ok_or_else(|| self.missing("cache folder", "give --cache, set GGEN_MARKET_CACHE", "cache"))
+    }
+
+    fn valid_for(&self, given: Option<&String>) -> Result<Duration, Failure> {
+        match filled(given) {
+            Some(text) => config::duration(&text).map_err(|e| Failure::usage(format!("--valid-for: {e}"))),
+            None => Ok(self.config.valid_for.unwrap_or(MAX_VALIDITY)),
+        }
+    }
+
+    /// The secret key, if any is set, and the file that it came from.
+    pub(crate) fn find_key(&self, given: &Key) -> Result<(SigningKey, Option<PathBuf>), Failure> {
+        let text = env::var(SECRET).ok().map(Zeroizing::new).filter(|t| !t.trim().is_empty());
+        if let Some(text) = text.filter(|_| !self.key_file_given) {
+            let key = SigningKey::from_secret_text(&text);
+            return Ok((key.map_err(|e| Failure::usage(format!("{SECRET} holds no secret key")).because(e))?, None));
+        }
+        let path = filled_path(given.key_file.as_ref()).or_else(|| self.config.key_file.clone());
+        let path = path.ok_or_else(|| {
+            let ways = format!("give --key-file, set GGEN_MARKET_KEY_FILE, or {SECRET} to the key itself");
+            self.missing("secret key", &ways, "key_file")
+        })?;
+        Ok((read_key(&path)?, Some(path)))
+    }
+
+    /// The secret key, held to what the configuration says about it.
+    pub(crate) fn key(&self, given: &Key) -> Result<(SigningKey, Option<PathBuf>), Failure> {
+        let (key, path) = self.find_key(given)?;
+        let said = self.config.origin.as_ref().filter(|o| *o != key.origin());
+        if let Some(origin) = said {
+            return Err(Failure::usage(format!("the secret key is of {}, not of {origin}", key.origin()))
+                .hint("the origin in the configuration is that of another registry"));
+        }
+        if self.config.key.as_ref().is_some_and(|k| k != key.verifier()) {
+            return Err(Failure::usage("the secret key and the public key in the configuration are no pair")
+                .hint("`ggen-market key` prints the public key of the secret one"));
+        }
+        Ok((key, path))
+    }
+
+    /// Opens a registry to write to.
+    pub(crate) fn writer(&self, given: &Writer) -> Result<Writing, Failure> {
+        let location = self.store(given.store.as_ref())?;
+        let (key, key_file) = self.key(&given.key)?;
+        let options = self.build_options(given.valid_for.as_ref())?;
+        let cache = self.cache(&given.cache)?;
+        let store = Store::open(&location)?;
+        if let (Some(file), Some(folder)) = (&key_file, store.path())
+            && lies_in(file, folder)
+        {
+            return Err(public_key_file(file, folder));
+        }
+        let verifier = key.verifier().clone();
+        let registry = Registry::new(store.clone(), key, &cache);
+        Ok(Writing { registry, options, store, verifier, key_file, cache })
+    }
+
+    pub(crate) fn build_options(&self, valid_for: Option<&String>) -> Result<BuildOptions, Failure> {
+        let mut options = BuildOptions::at(Timestamp::for_build()?);
+        options.validity = self.valid_for(valid_for)?;
+        Ok(options)
+    }
+
+    /// The folder and the validity of a registry that is to be made.
+    pub(crate) fn new_registry(&self, args: &Init) -> Result<(String, BuildOptions, PathBuf), Failure> {
+        let store = self.store(args.store.as_ref())?;
+        Ok((store, self.build_options(args.valid_for.as_ref())?, self.cache(&args.cache)?))
+    }
+
+    /// Opens a registry to read.
+    pub(crate) fn client(&self, given: &Reader) -> Result<Client, Failure> {
+        let registry = self.registry(given.registry.as_ref())?;
+        let key = self.pinned(given)?;
+        let mut options = ClientOptions::default();
+        options.offline = given.offline;
+        options.allow_expired = given.allow_expired;
+        options.cache = if given.no_cache { None } else { self.cache_if_any(&given.cache) };
+        Ok(Client::new(Store::open(&registry)?, &[key], options)?)
+    }
+
+    fn pinned(&self, given: &Reader) -> Result<VerifierKey, Failure> {
+        if let Some(text) = filled(given.key.as_ref()) {
+            return Ok(text.parse::<VerifierKey>()?);
+        }
+        self.config.key.clone().ok_or_else(|| {
+            let ways = "take it from the registry's operator, who prints it with `ggen-market key`; then give --key, \
+                        set GGEN_MARKET_KEY";
+            self.missing("public key to check the registry against", ways, "key")
+        })
+    }
+
+    /// The state of a registry that was asked for.
+    pub(crate) async fn snapshot(&self, given: &State) -> Result<SnapshotReader, Failure> {
+        let client = self.client(&given.reader)?;
+        Ok(match given.at {
+            Some(pin) => client.at(pin).await?,
+            None => client.latest().await?,
+        })
+    }
+}
+
+/// A registry that is open to write to.
+pub(crate) struct Writing {
+    pub(crate) registry: Registry,
+    pub(crate) options: BuildOptions,
+    pub(crate) store: Store,
+    pub(crate) verifier: VerifierKey,
+    pub(crate) key_file: Option<PathBuf>,
+    pub(crate) cache: PathBuf,
+}
+
+impl Writing {
+    /// Where a scan of these sources for this store remembers which files it has read.
+    pub(crate) fn scan_cache(&self, sources: &[PathBuf]) -> PathBuf {
+        let absolute = |p: &Path| std::path::absolute(p).unwrap_or_else(|_| p.to_owned());
+        let store = self.store.path().map_or_else(|| self.store.to_string().into(), absolute);
+        let all = [store].into_iter().chain(sources.iter().map(|s| absolute(s)));
+        let name: Vec<u8> = all.flat_map(|p| [p.as_os_str().as_encoded_bytes(), b"\0"].concat()).collect();
+        self.cache.join("scan").join(Sha256::of(&name).short())
+    }
+
+    /// A reader of the same registry. A writer may look at what has expired: it is the one who renews it.
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        let mut options = ClientOptions::default();
+        options.cache = Some(self.cache.clone());
+        options.allow_expired = true;
+        Ok(Client::new(self.store.clone(), std::slice::from_ref(&self.verifier), options)?)
+    }
+}
+
+/// Whether a file lies in a folder, whatever links lead to either.
+pub(crate) fn lies_in(file: &Path, folder: &Path) -> bool {
+    let real = |p: &Path| fs::canonicalize(p).or_else(|_| std::path::absolute(p)).unwrap_or_else(|_| p.to_owned());
+    // The file may be one that is yet to be made.
+    let parent = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = real(folder);
+    real(file).starts_with(&folder) || real(parent).starts_with(&folder)
+}
+
+/// The error for a secret key where everybody will find it.
+pub(crate) fn public_key_file(file: &Path, folder: &Path) -> Failure {
+    Failure::usage(format!("the key file {} lies in the store {}", file.display(), folder.display())).hint(
+        "a store is public: keep the secret key elsewhere, and take this one for stolen if the store was ever served",
+    )
+}
+
+/// Reads a key file. Its content is in no message.
+pub(crate) fn read_key(path: &Path) -> Result<SigningKey, Failure> {
+    let failed = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::NotFound => {
+            Failure::io("read the key file", path, &e).hint("`ggen-market init` makes one; --key-file names another")
+        }
+        _ => Failure::io("read the key file", path, &e),
+    };
+    let file = fs::File::open(path).map_err(failed)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(Failure::usage(format!(
+                "others than you can read the key file {} (mode {mode:04o})",
+                path.display()
+            ))
+            .hint(format!("run `chmod 600 {}`, and make a new key if somebody may have read it", path.display())));
+        }
+    }
+    // Sized once: a text that grows leaves copies of its beginning behind.
+    let mut text = Zeroizing::new(String::with_capacity(MAX_KEY_FILE as usize + 1));
+    file.take(MAX_KEY_FILE).read_to_string(&mut text).map_err(failed)?;
+    SigningKey::from_secret_text(&text)
+        .map_err(|e| Failure::usage(format!("{} is no key file", path.display())).because(e))
+}

@@ -1,0 +1,94 @@
+//! A registry behind a web server, and what happens when it does not answer or the user does not wait.
+
+use super::Sandbox;
+use crate::support::http::Server;
+use ggen_marketplace::package::Sha256;
+use std::{
+    io::{BufRead as _, BufReader},
+    process::Child,
+    time::Duration,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cold_lookup_is_three_requests_and_a_warm_one_is_one() {
+    let s = Sandbox::published();
+    let server = Server::serve(&s.path("registry")).await;
+    let info = ["info", "hello", "--registry", &server.url, "--cache", "reader"];
+    let cold = s.run(&info).ok();
+    let asked = server.asked();
+    assert_eq!(asked.len(), 3, "{asked:?}");
+    assert_eq!(asked[0], "GET /checkpoint");
+    assert!(asked[1..].iter().all(|a| a.starts_with("GET /blobs/sha256/")), "{asked:?}");
+    let warm = s.run(&info).ok();
+    assert_eq!(server.asked(), ["GET /checkpoint"]);
+    assert_eq!(cold.out, warm.out);
+    // Without the network: the same answer, and no question.
+    let offline = s.run(&[&info[..], &["--offline"]].concat()).ok();
+    assert_eq!((server.asked().len(), &offline.out), (0, &cold.out));
+    s.run(&["fetch", "hello", "--registry", &server.url, "--cache", "reader", "--offline"]).code(4);
+    s.run(&["fetch", "hello", "--registry", &server.url, "--cache", "reader"]).ok();
+    assert_eq!(server.asked().len(), 2);
+    let original = std::fs::read(s.path("packages/hello-1.1.0.crate")).unwrap();
+    assert_eq!(std::fs::read(s.path("hello-1.1.0.crate")).unwrap(), original);
+    s.run(&["verify", "--all", "--registry", &server.url, "--cache", "reader"]).ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_the_registry_is_unavailable() {
+    let s = Sandbox::published();
+    let server = Server::serve(&s.path("packages")).await;
+    s.run(&["list", "--registry", &server.url, "--no-cache"])
+        .code(4)
+        .says(&["there is no registry", "check the address"]);
+    // Nobody listens there; and no secret of the address is shown.
+    let gone = "http://user:hunter2@127.0.0.1:1/registry";
+    let run = s.run(&["list", "--registry", gone, "--no-cache", "-vv"]).code(4).says(&["127.0.0.1:1/registry"]);
+    assert!(!run.err.contains("hunter2"), "{}", run.err);
+}
+
+/// Waits until the program has said that it runs, which is after it listens to signals.
+#[cfg(unix)]
+fn running(child: &mut Child) -> BufReader<std::process::ChildStderr> {
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("ggen-market") {
+        assert_ne!(said.read_line(&mut line).unwrap(), 0, "{line}");
+    }
+    said
+}
+
+#[cfg(unix)]
+fn ends(mut child: Child, mut said: impl std::io::Read, signal: &str) -> (Option<i32>, String) {
+    std::thread::sleep(Duration::from_millis(100));
+    let kill = std::process::Command::new("sh").arg("-c").arg(format!("kill -{signal} {}", child.id())).status();
+    assert!(kill.unwrap().success());
+    let mut text = String::new();
+    said.read_to_string(&mut text).unwrap();
+    (child.wait().unwrap().code(), text)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg(unix)]
+async fn an_interrupted_run_ends_at_once_and_says_what_is_lost() {
+    let s = Sandbox::published();
+    let server = Server::silent().await;
+    let mut child = s.start(&["list", "--registry", &server.url, "--no-cache", "-vv"]);
+    let said = running(&mut child);
+    let (code, text) = ends(child, said, "INT");
+    assert_eq!((code, text.contains("interrupted")), (Some(130), true), "{text}");
+
+    // A build that waits for another one to let go of the trust state, on a thread that cannot be woken.
+    s.a_crate("hello", "2.0.0", "New");
+    let folder = s.path("fresh/trust").join(Sha256::of(s.key().as_bytes()).short());
+    std::fs::create_dir_all(&folder).unwrap();
+    let lock = std::fs::File::create(folder.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let mut child = s.start(&["build", "--source", "packages", "--cache", "fresh", "-vv"]);
+    let said = running(&mut child);
+    let (code, text) = ends(child, said, "TERM");
+    assert_eq!((code, text.contains("nothing is lost")), (Some(143), true), "{text}");
+    drop(lock);
+    s.run(&["build", "--source", "packages", "--cache", "fresh"])
+        .ok()
+        .says(&["1 release added, 3 unchanged; generation 2"]);
+}
