@@ -1,5 +1,5 @@
 //! Keys, signed notes, claims and checkpoints. Names begin with the invariant (`i24_`) or the case of the TUF conformance
-//! suite (`t13_`) they hold the code to; both are listed in `docs/format.md`.
+//! suite (`t13_`) they hold the code to.
 
 mod decide;
 mod oracle;
