@@ -1,6 +1,8 @@
 //! What people wait for: building, adding one release, looking up. Inputs are made with a fixed seed; nothing comes from
 //! the network. `cargo bench --bench registry`
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench that cannot go on stops")]
+
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ggen_marketplace::{
     BuildOptions, Client, ClientOptions, Registry, SigningKey, Store,
@@ -131,7 +133,7 @@ fn lookup(c: &mut Criterion) {
     group.measurement_time(Duration::from_secs(3));
     for count in [10_000u64, 100_000] {
         let place = Place::new(&runtime, count);
-        let open = |options| Client::new(place.store.clone(), &[place.key.clone()], options).unwrap();
+        let open = |options| Client::new(place.store.clone(), std::slice::from_ref(&place.key), options).unwrap();
         let newest = runtime.block_on(open(ClientOptions::default()).latest()).unwrap();
         let wanted = id(77);
         runtime.block_on(newest.package(&wanted)).unwrap();

@@ -1,6 +1,8 @@
 //! The least that a program needs to read a registry:
 //! `cargo run --example lookup -- https://packages.example.com/ggen KEY NAME`
 
+#![expect(clippy::print_stdout, reason = "this is what it is for")]
+
 use ggen_marketplace::{Client, ClientOptions, Result, Store, default_cache};
 
 #[tokio::main]

@@ -2,6 +2,8 @@
 //!
 //! It can be run again and again: the key stays in `./ggen-market.key`, and what is published is not published twice.
 
+#![expect(clippy::print_stdout, reason = "this is what it is for")]
+
 use futures::TryStreamExt;
 use ggen_marketplace::{BuildOptions, Client, ClientOptions, Registry, Result, SigningKey, Store};
 use std::{fs, io::Write, path::Path};
@@ -26,7 +28,7 @@ async fn main() -> Result<()> {
     }
 
     // The reader's side: all it needs is the place and the key.
-    let client = Client::new(store, &[pinned.clone()], ClientOptions::default())?;
+    let client = Client::new(store, std::slice::from_ref(&pinned), ClientOptions::default())?;
     let newest = client.latest().await?;
     let mut names: Vec<_> = newest.list().map_ok(|package| package.id.to_string()).try_collect().await?;
     names.sort();

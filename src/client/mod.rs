@@ -206,7 +206,7 @@ impl Client {
             None => {
                 let decision = crate::trust::decide(previous, &seen, now);
                 let keep = if decision.replaces_trusted() { &seen } else { previous.unwrap_or(&seen) };
-                (decision.clone(), keep.clone())
+                (decision, keep.clone())
             }
         };
         decision.require_honest().map_err(in_doubt)?;

@@ -49,11 +49,11 @@ impl Page {
             return wrong(format!("no page stands at {prefix:?}"));
         }
         for e in &entries {
-            let below = e.prefix.len().saturating_sub(prefix.len());
+            let below = e.prefix.depth().saturating_sub(prefix.depth());
             let fits = match e.node {
                 // A page of one shard that covers all of it is written as that shard, but at the root.
                 NodeType::Shard => below <= Prefix::STRIDE && (below > 0 || prefix.is_root()),
-                NodeType::Page => below == Prefix::STRIDE && e.prefix.len() < Prefix::MAX_LEN,
+                NodeType::Page => below == Prefix::STRIDE && e.prefix.depth() < Prefix::MAX_DEPTH,
             };
             if !prefix.contains(e.prefix) || !fits {
                 return wrong(format!("entry {:?} does not belong into the page {prefix:?}", e.prefix));

@@ -19,10 +19,10 @@ impl Prefix {
     /// How many bits one page covers below its own prefix.
     pub const STRIDE: u8 = 9;
     /// The deepest place: seven pages. A shard there is never split, so nobody can grow the tree by grinding names.
-    pub const MAX_LEN: u8 = 63;
+    pub const MAX_DEPTH: u8 = 63;
 
     /// Number of bits.
-    pub fn len(self) -> u8 {
+    pub fn depth(self) -> u8 {
         self.len
     }
 
@@ -36,9 +36,9 @@ impl Prefix {
         self.len.is_multiple_of(Self::STRIDE)
     }
 
-    /// One bit further. The caller keeps below [`Self::MAX_LEN`].
+    /// One bit further. The caller keeps below [`Self::MAX_DEPTH`].
     pub(crate) fn child(self, one: bool) -> Self {
-        debug_assert!(self.len < Self::MAX_LEN);
+        debug_assert!(self.len < Self::MAX_DEPTH);
         Self { bits: self.bits | (u64::from(one) << (63 - self.len)), len: self.len + 1 }
     }
 
@@ -90,7 +90,7 @@ impl Serialize for Prefix {
 impl<'de> Deserialize<'de> for Prefix {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = Cow::<str>::deserialize(d)?;
-        if text.len() > usize::from(Self::MAX_LEN) || !text.bytes().all(|b| matches!(b, b'0' | b'1')) {
+        if text.len() > usize::from(Self::MAX_DEPTH) || !text.bytes().all(|b| matches!(b, b'0' | b'1')) {
             return Err(de::Error::custom("a prefix is at most 63 digits, each 0 or 1"));
         }
         Ok(text.bytes().fold(Self::ROOT, |p, b| p.child(b == b'1')))

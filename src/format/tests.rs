@@ -69,9 +69,7 @@ fn a_line_that_cannot_be_read_is_skipped_with_a_reason_and_hides_no_other() {
     assert_eq!((shard.packages.len(), shard.skipped.len()), (1, 1));
     assert!(shard.skipped[0].contains("semantic version"), "{:?}", shard.skipped);
     // A record of a later version, and of a kind unknown here, is carried: a writer must not lose it.
-    let newer = raw
-        .replace("\"v\":1", "\"v\":9")
-        .replace("\"kind\":\"crate\",\"name\":\"alpha\"", "\"kind\":\"crate\",\"name\":\"alpha\"");
+    let newer = raw.replace("\"v\":1", "\"v\":9");
     let shard = Shard::read(newer.into_bytes(), Prefix::ROOT).unwrap();
     assert_eq!((shard.packages.len(), shard.skipped.len()), (2, 0));
     assert!(matches!(shard.packages[0].lines[0].record(), Err(crate::package::RecordError::Newer(9))));
@@ -137,7 +135,7 @@ proptest! {
     #[test]
     fn a_prefix_covers_exactly_the_keys_that_begin_with_it(bits in "[01]{0,63}", key: [u8; 32]) {
         let prefix: Prefix = serde_json::from_value(bits.clone().into()).unwrap();
-        prop_assert_eq!(prefix.to_string(), bits.clone());
+        prop_assert_eq!(&prefix.to_string(), &bits);
         let text: String = key.iter().map(|b| format!("{b:08b}")).collect();
         prop_assert_eq!(prefix.covers(&Sha256(key)), text.starts_with(&bits));
     }

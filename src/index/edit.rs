@@ -49,7 +49,7 @@ pub(crate) fn edit(top: &Page, nodes: &Nodes, changes: &[Arc<PackageLines>]) -> 
         return Ok(Edited { top: top.entries().to_vec(), nodes: Vec::new() });
     }
     let (top, mut nodes) = built.seal(Prefix::ROOT, top.entries());
-    nodes.sort_by_key(|(e, _)| (e.node == NodeType::Page, std::cmp::Reverse(e.prefix.len()), e.prefix));
+    nodes.sort_by_key(|(e, _)| (e.node == NodeType::Page, std::cmp::Reverse(e.prefix.depth()), e.prefix));
     Ok(Edited { top, nodes })
 }
 
@@ -108,7 +108,7 @@ impl Built {
 
 /// The rule of the tree: whether what is below `at` stands in one shard.
 fn is_light(at: Prefix, bytes: u64, packages: u64) -> bool {
-    bytes <= limits::SHARD_BODY || packages <= 1 || at.len() == Prefix::MAX_LEN
+    bytes <= limits::SHARD_BODY || packages <= 1 || at.depth() == Prefix::MAX_DEPTH
 }
 
 impl Editor<'_> {

@@ -181,7 +181,7 @@ impl Registry {
                 .with_hint("one package has far too many releases, or records that are far too large"));
         }
         // All shards at once; then the pages, the deepest first.
-        let level = |e: &Entry| (e.node == NodeType::Page).then_some(e.prefix.len());
+        let level = |e: &Entry| (e.node == NodeType::Page).then_some(e.prefix.depth());
         for nodes in nodes.chunk_by(|(a, _), (b, _)| level(a) == level(b)) {
             let puts = nodes.iter().map(|(_, o)| (o.link, Payload::Bytes(o.bytes.clone()))).collect();
             self.put_all(puts, session, options).await?;
@@ -292,8 +292,11 @@ fn read_file(path: &std::path::Path, offset: u64, len: u64) -> std::io::Result<B
     if offset > 0 {
         file.seek(SeekFrom::Start(offset))?;
     }
-    let mut out = vec![0; usize::try_from(len).map_err(|_| std::io::ErrorKind::OutOfMemory)?];
-    file.read_exact(&mut out)?;
+    // Not zeroed first: this is every byte that is published.
+    let mut out = Vec::with_capacity(usize::try_from(len).map_err(|_| std::io::ErrorKind::OutOfMemory)?);
+    if file.take(len).read_to_end(&mut out)? as u64 != len {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
     Ok(out.into())
 }
 

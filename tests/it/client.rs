@@ -166,7 +166,8 @@ async fn t25_an_expired_checkpoint_resolves_nothing_unless_asked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_keys_and_wrong_origins_are_refused() {
     let (world, other) = (World::new().await, World::new().await);
-    let client = Client::new(world.referee.store(), &[other.key.clone()], ClientOptions::default()).unwrap();
+    let client =
+        Client::new(world.referee.store(), std::slice::from_ref(&other.key), ClientOptions::default()).unwrap();
     let e = client.latest().await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Untrusted);
     assert!(e.hint().unwrap().contains("key"), "{:?}", e.hint());

@@ -111,7 +111,7 @@ fn a_full_disk_is_named_and_the_next_run_goes_on() {
         println!("skipped: a small file system cannot be mounted here (it takes root)");
         return;
     }
-    let outcome = std::panic::catch_unwind(|| {
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         desk.init("small");
         let out = desk.build("small").output().unwrap();
         assert_eq!(out.status.code(), Some(1), "{}", shown(&out));
@@ -122,7 +122,7 @@ fn a_full_disk_is_named_and_the_next_run_goes_on() {
         let out = desk.build("small").output().unwrap();
         assert!(out.status.success(), "{}", shown(&out));
         assert_eq!(desk.found("small").records.len(), 4_060);
-    });
+    }));
     Command::new("umount").arg(&folder).status().unwrap();
     outcome.unwrap();
 }

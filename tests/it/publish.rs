@@ -60,9 +60,7 @@ async fn i1_nothing_is_cited_before_it_is_there_whatever_the_size() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_at_any_write_loses_nothing_and_a_plain_run_resumes() {
     let uncut = World::new().await;
-    for world in [&uncut] {
-        fill(world);
-    }
+    fill(&uncut);
     uncut.build().await.unwrap();
     let (goal, steps) = (uncut.found(), uncut.referee.take_writes().len());
     assert!(steps >= 10);

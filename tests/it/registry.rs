@@ -25,7 +25,7 @@ async fn real_crates_go_in_and_come_out() {
     let options = BuildOptions::at(Timestamp::now());
     registry.init(&options).await.unwrap();
     let began = std::time::Instant::now();
-    let report = registry.build(&[corpus.clone()], &options).await.unwrap();
+    let report = registry.build(std::slice::from_ref(&corpus), &options).await.unwrap();
     println!("{} puts, {} bytes, {:?}", report.puts, report.bytes, began.elapsed());
     assert!(report.refused.is_empty(), "{:?}", report.refused);
     assert_eq!(report.added, 171);

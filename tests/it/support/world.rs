@@ -51,7 +51,7 @@ impl World {
     }
 
     pub(crate) fn client(&self) -> Client {
-        Client::new(self.referee.store(), &[self.key.clone()], ClientOptions::default()).unwrap()
+        Client::new(self.referee.store(), std::slice::from_ref(&self.key), ClientOptions::default()).unwrap()
     }
 
     /// A client with a cache and a trust state of its own.
@@ -59,7 +59,7 @@ impl World {
         let mut options = ClientOptions::default();
         options.cache = Some(self.dir.path().join("cache"));
         change(&mut options);
-        Client::new(self.referee.store(), &[self.key.clone()], options).unwrap()
+        Client::new(self.referee.store(), std::slice::from_ref(&self.key), options).unwrap()
     }
 
     pub(crate) fn sources(&self) -> PathBuf {
