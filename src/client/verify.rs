@@ -42,6 +42,9 @@ pub struct Verified {
     pub packages: u64,
     /// Releases in it.
     pub releases: u64,
+    /// Objects that no generation refers to, and their bytes: left by runs that were interrupted, and harmless. Only known
+    /// of everything ([`VerifyOptions::all`]) and of stores that can be listed, which HTTP cannot.
+    pub unreferenced: Option<(u64, u64)>,
     /// What is wrong; empty when all is well.
     pub problems: Vec<Problem>,
 }
@@ -77,6 +80,9 @@ impl Client {
         audit.newest_slot(&slots).await;
         audit.out.objects += slots.len() as u64 + 1;
         audit.snapshots(&slots, options).await;
+        if options.all && audit.out.problems.is_empty() {
+            audit.out.unreferenced = audit.client.inner.store.blobs_outside(&audit.seen).await;
+        }
         Ok(audit.out)
     }
 

@@ -11,6 +11,7 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{GetOptions, ObjectStoreExt, path::Path};
+use std::collections::HashSet;
 
 /// How many objects are fetched at once.
 pub(crate) const PARALLEL: usize = 32;
@@ -92,6 +93,19 @@ impl Store {
         let (store, place) = (self.clone(), self.place(&key));
         let bytes = got.into_stream().map_err(move |e| store_error(&store, "read", &key, e)).boxed();
         Ok(checked(bytes, link, place))
+    }
+
+    /// How many objects the store holds besides these, and their bytes; `None` where the store cannot be listed.
+    pub(crate) async fn blobs_outside(&self, known: &HashSet<Sha256>) -> Option<(u64, u64)> {
+        let mut listed = self.inner.list(Some(&Path::from(keys::BLOBS)));
+        let (mut count, mut bytes) = (0, 0);
+        while let Some(meta) = listed.try_next().await.ok()? {
+            if keys::parse_blob(meta.location.as_ref()).is_some_and(|digest| !known.contains(&digest)) {
+                count += 1;
+                bytes += meta.size;
+            }
+        }
+        Some((count, bytes))
     }
 
     fn stream_error(&self, key: &str, e: StreamError) -> Error {

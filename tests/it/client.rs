@@ -305,6 +305,12 @@ async fn verify_finds_a_flipped_byte_in_any_object_and_names_it() {
     assert!(verified.problems.is_empty(), "{:?}", verified.problems);
     assert_eq!((verified.generation, verified.packages), (2, 2));
     assert_eq!(verified.objects, good.len() as u64, "every object of the store was read");
+    assert_eq!(verified.unreferenced, Some((0, 0)));
+    let left = b"left by a run that was interrupted";
+    let key = format!("blobs/sha256/{}", super::support::second_reader::hex(left));
+    world.referee.plant(&key, left).await;
+    let with_more = world.client().verify(&VerifyOptions::all()).await.unwrap();
+    assert_eq!((with_more.unreferenced, with_more.problems.len()), (Some((1, left.len() as u64)), 0));
     for (key, bytes) in &good {
         for at in [0, bytes.len() / 2, bytes.len() - 1] {
             let mut bad = bytes.clone();
@@ -345,5 +351,28 @@ async fn many_tasks_share_one_client() {
     }
     for task in tasks {
         task.await.unwrap();
+    }
+}
+
+/// I26: nothing larger than its limit is read, whatever a link or a server promises.
+#[tokio::test(flavor = "multi_thread")]
+async fn i26_what_is_too_large_is_not_read() {
+    let world = World::new().await;
+    world.add_crate("alpha", "1.0.0", "a");
+    world.build().await.unwrap();
+    let good = world.referee.objects()["checkpoint"].clone();
+    let padded = [&good[..], &vec![b'x'; 20_000][..]].concat();
+    world.referee.plant("checkpoint", &padded).await;
+    let e = world.client().latest().await.unwrap_err();
+    assert!(e.kind() == ErrorKind::Untrusted && e.to_string().contains("longer than the 16384 bytes"), "{e}");
+    world.referee.plant("checkpoint", &good).await;
+
+    // A builder with the right key that cites a shard of a terabyte, or one that unpacks to it.
+    let snapshot = world.found().index[0].clone();
+    let (size, raw) = (snapshot["link"]["size"].as_u64().unwrap(), snapshot["link"]["raw"].as_u64().unwrap());
+    for (size, raw, what) in [(1 << 40, raw, "at most"), (size, 1 << 40, "at most"), (size, raw - 1, "damaged")] {
+        let lying = world.lie_about_the_first_shard(size, raw).await;
+        let e = lying.latest().await.unwrap().find(&spec("alpha")).await.unwrap_err();
+        assert!(e.kind() == ErrorKind::Untrusted && e.chain().contains(what), "{size} {raw}: {}", e.chain());
     }
 }

@@ -437,3 +437,35 @@ async fn a_scan_cache_that_knows_more_than_the_store_is_corrected() {
         assert_eq!((report.added, report.unchanged, report.scan.known), (0, 1, 1));
     }
 }
+
+/// I7: a commit never has the bytes of another one, so that "mine" can be told from "somebody's who did the same".
+#[tokio::test(flavor = "multi_thread")]
+async fn i7_two_writers_of_the_same_thing_never_write_the_same_slot() {
+    let (one, two) = (World::without_registry(), Referee::default());
+    one.registry().init(&one.options).await.unwrap();
+    let other_state = one.dir.path().join("other-state");
+    let again = ggen_marketplace::Registry::new(two.store(), one.signing_key(), &other_state);
+    again.init(&one.options).await.unwrap();
+    let (a, b) = (one.referee.objects(), two.objects());
+    assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
+    assert_ne!(a["log/0000000000"], b["log/0000000000"]);
+}
+
+/// I12: a writer that died before it moved the pointer, and comes back after others have gone on, does not move it back.
+#[tokio::test(flavor = "multi_thread")]
+async fn i12_the_pointer_never_goes_back() {
+    let world = World::new().await;
+    world.add_crate("alpha", "1.0.0", "a");
+    // Six writes: archive, detail, shard, change list and snapshot, slot; the pointer would be the seventh.
+    world.referee.set_fault(Some(Fault::DieBefore(6)));
+    world.build().await.unwrap_err();
+    world.referee.set_fault(None);
+    let late = world.registry();
+    world.add_crate("beta", "1.0.0", "b");
+    assert_eq!(world.build().await.unwrap().generation, 2);
+    let writes = world.referee.take_writes();
+    assert_eq!(writes.iter().filter(|k| *k == "checkpoint").count(), 2, "mended first, then moved on: {writes:#?}");
+    late.build(&[world.sources()], &world.options).await.unwrap();
+    assert_eq!(world.referee.take_writes(), [""; 0]);
+    assert_eq!(world.found().generation, 2);
+}

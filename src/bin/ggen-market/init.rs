@@ -144,38 +144,11 @@ fn text(origin: &Origin, store: &str, verifier: &str, key_file: &Path) -> Result
         .ok_or_else(|| Failure::usage("the key file's path is not UTF-8").hint("choose one that TOML can hold"))?;
     // A JSON string is a TOML string, but for one control character.
     let quoted = |text: &str| serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f");
-    Ok(format!(
-        r#"# The registry {origin}. Nothing in this file is secret.
-# An option or an environment variable (GGEN_MARKET_STORE, …) comes before what stands here.
-# Paths are relative to this file.
-
-# What the registry calls itself in everything it signs. A name, not an address; it never changes.
-origin = {}
-
-# The folder that the registry is written to. All of it is public.
-store = {}
-
-# Where it is read from; by default, the store.
-# registry = "https://{origin}"
-
-# The public key: give it to everybody who reads the registry.
-key = {}
-
-# The file with the secret key. Never publish it, and never put it into version control.
-key_file = {}
-
-# What `build` publishes: folders that are searched for packages, archives, lists of records.
-# sources = ["packages"]
-
-# How long readers may go by a build before the next one has to renew it; at most 7d.
-# valid_for = "7d"
-
-# The folder for caches and for what this machine trusted last; by default, the system's place for caches.
-# cache = ".cache"
-"#,
-        quoted(origin.as_str()),
-        quoted(store),
-        quoted(verifier),
-        quoted(key_file),
-    ))
+    // The paths come last: one that holds a placeholder's text stays as it is.
+    Ok(include_str!("../../../templates/ggen-market.toml")
+        .replace("{{origin}}", origin.as_str())
+        .replace("{{quoted origin}}", &quoted(origin.as_str()))
+        .replace("{{key}}", &quoted(verifier))
+        .replace("{{store}}", &quoted(store))
+        .replace("{{key_file}}", &quoted(key_file)))
 }

@@ -17,7 +17,14 @@ struct Document {
     bytes: u64,
     packages: u64,
     releases: u64,
+    unreferenced: Option<Unreferenced>,
     problems: Vec<Found>,
+}
+
+#[derive(Serialize)]
+struct Unreferenced {
+    objects: u64,
+    bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -58,6 +65,10 @@ pub(crate) async fn run(args: &Verify, settings: &Settings) -> Result<Code, Fail
     } else {
         format!("generation {generation} is not to be relied on: {}; {what}", count(problems, "problem"))
     });
+    if let Some((objects, size)) = verified.unreferenced.filter(|(objects, _)| *objects > 0) {
+        let what = count(objects, "object");
+        ui.note(&format!("{what} more, {}, are in no generation: left by interrupted runs, and harmless", bytes(size)));
+    }
     if ui.json {
         let found = |p: &ggen_marketplace::Problem| Found { generation: p.generation, error: Message::from(&p.error) };
         ui.document(&Document {
@@ -66,6 +77,7 @@ pub(crate) async fn run(args: &Verify, settings: &Settings) -> Result<Code, Fail
             bytes: verified.bytes,
             packages: verified.packages,
             releases,
+            unreferenced: verified.unreferenced.map(|(objects, bytes)| Unreferenced { objects, bytes }),
             problems: verified.problems.iter().map(found).collect(),
         })?;
     }

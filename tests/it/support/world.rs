@@ -112,4 +112,41 @@ impl World {
     pub(crate) fn found(&self) -> Found {
         second_reader::read(&self.referee.objects())
     }
+
+    /// A reader of a registry whose builder holds the right key and cites a shard with false sizes.
+    pub(crate) async fn lie_about_the_first_shard(&self, size: u64, raw: u64) -> Client {
+        use std::io::{Read, Write};
+        let objects = self.referee.objects();
+        let slot = &objects["log/0000000001"];
+        let link = std::str::from_utf8(slot).unwrap().lines().find_map(|l| l.strip_prefix("snapshot ")).unwrap();
+        let stored = &objects[&format!("blobs/sha256/{}", link.split(' ').next().unwrap())];
+        let mut text = Vec::new();
+        flate2::read::GzDecoder::new(&stored[..]).read_to_end(&mut text).unwrap();
+        let mut snapshot: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        snapshot["index"][0]["link"]["size"] = size.into();
+        snapshot["index"][0]["link"]["raw"] = raw.into();
+        let text = snapshot.to_string();
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        gz.write_all(text.as_bytes()).unwrap();
+        let stored = gz.finish().unwrap();
+        let sha256 = ggen_marketplace::package::Sha256::of(&stored);
+        let claim = ggen_marketplace::trust::Claim {
+            origin: ORIGIN.parse().unwrap(),
+            generation: 1,
+            previous: Some(ggen_marketplace::package::Sha256::of(&objects["log/0000000000"])),
+            snapshot: ggen_marketplace::package::Link {
+                raw: Some(text.len() as u64),
+                sha256,
+                size: stored.len() as u64,
+            },
+            time: self.options.now,
+            expires: self.options.now.plus(self.options.validity),
+            nonce: [0; 16],
+        };
+        let slot = claim.sign(&self.signing_key()).unwrap();
+        let checkpoint = ggen_marketplace::trust::Checkpoint::sign(&slot, &self.signing_key()).unwrap();
+        self.referee.plant(&format!("blobs/sha256/{sha256}"), &stored).await;
+        self.referee.plant("checkpoint", checkpoint.bytes()).await;
+        self.client()
+    }
 }
