@@ -11,6 +11,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio::sync::Semaphore;
 
 /// A place that holds a registry: a folder, memory, or (only to read) an HTTP server.
 ///
@@ -28,8 +29,13 @@ pub struct Store {
     pub(super) durable: Arc<dyn ObjectStore>,
     /// The folder, where it is one: so that a whole batch of writes can be flushed at once.
     pub(super) folder: Option<Arc<Path>>,
+    /// The KiB of archives that may be in memory at once on their way up.
+    pub(super) room: Arc<Semaphore>,
     shown: Arc<str>,
 }
+
+/// However many archives go up at once and however large they are, a build stays within its memory.
+const ROOM: usize = 64 * 1024;
 
 impl Store {
     /// Opens a location: a folder (with or without `file://`), `http://…` or `https://…` (only to read), or `memory:`. A
@@ -63,7 +69,8 @@ impl Store {
 
     /// A store around any [`ObjectStore`]; `shown` is how messages call it.
     pub fn new(inner: Arc<dyn ObjectStore>, shown: &str) -> Self {
-        Self { durable: Arc::clone(&inner), inner, folder: None, shown: redact(shown).into() }
+        let room = Arc::new(Semaphore::new(ROOM));
+        Self { durable: Arc::clone(&inner), inner, folder: None, room, shown: redact(shown).into() }
     }
 
     /// As [`Store::open`], and makes the folder where it is one that does not exist.
@@ -89,7 +96,8 @@ impl Store {
         };
         // Where one flush of the whole file system can stand before the commit, flushing each object is waste.
         let each = !cfg!(target_os = "linux");
-        Ok(Self { inner: open(each)?, durable: open(true)?, folder: Some(absolute.into()), shown: shown.into() })
+        let room = Arc::new(Semaphore::new(ROOM));
+        Ok(Self { inner: open(each)?, durable: open(true)?, folder: Some(absolute.into()), room, shown: shown.into() })
     }
 
     fn http(location: &str) -> Result<Self> {

@@ -2,13 +2,14 @@
 
 use super::{Store, store_error};
 use crate::{
-    Error, ErrorKind, Result,
+    Error, ErrorKind, Result, cpu,
     format::keys,
     package::{Link, Sha256Hasher, Timestamp},
 };
 use bytes::Bytes;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path};
 use std::{path::PathBuf, sync::Arc, time::Duration};
+use tokio::sync::SemaphorePermit;
 
 /// Files up to this size go up in one request; larger ones in parts of this size, so that memory stays flat.
 const PART: u64 = 8 * 1024 * 1024;
@@ -35,15 +36,16 @@ pub(crate) struct Later {
 }
 
 impl Later {
-    /// Reads a piece and takes it into the hash, on a thread that may block.
+    /// Reads a piece and takes it into the hash. On the pool for CPU work and not on one of tokio's many blocking threads:
+    /// hashing is most of it, and an allocator that keeps a heap for each thread keeps few of them then.
     async fn piece(&self, offset: u64, len: u64, mut hasher: Sha256Hasher) -> Result<(Bytes, Sha256Hasher)> {
         let read = Arc::clone(&self.read);
-        let done = tokio::task::spawn_blocking(move || {
+        let done = cpu::run(move || {
             let bytes = read(offset, len)?;
             hasher.update(&bytes);
-            Ok((bytes, hasher))
+            Ok::<_, std::io::Error>((bytes, hasher))
         });
-        match done.await.unwrap_or_else(|e| Err(std::io::Error::other(e))) {
+        match done.await {
             Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Err(self.changed()),
             other => other.map_err(|e| Error::io("read", &self.place, e)),
         }
@@ -83,6 +85,7 @@ impl Store {
         match payload {
             Payload::Bytes(bytes) => self.put_bytes(&key, bytes).await?,
             Payload::Later(later) if link.size <= PART => {
+                let _room = self.take_room(link.size).await?;
                 let (bytes, hasher) = later.piece(0, link.size, Sha256Hasher::default()).await?;
                 if hasher.finish() != link.sha256 {
                     return Err(later.changed());
@@ -92,6 +95,14 @@ impl Store {
             Payload::Later(later) => self.put_parts(&key, link, &later).await?,
         }
         Ok(Put::Written)
+    }
+
+    /// Waits until so many bytes more may be in memory.
+    async fn take_room(&self, bytes: u64) -> Result<SemaphorePermit<'_>> {
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        // The semaphore is never closed.
+        let room = self.room.acquire_many(kib).await;
+        room.map_err(|e| Error::new(ErrorKind::Io, "no room for an upload").with_source(e))
     }
 
     async fn put_bytes(&self, key: &str, bytes: Bytes) -> Result<()> {
@@ -109,6 +120,7 @@ impl Store {
             let mut bytes;
             while hasher.size() < link.size {
                 let len = PART.min(link.size - hasher.size());
+                let _room = self.take_room(len).await?;
                 (bytes, hasher) = later.piece(hasher.size(), len, hasher).await?;
                 upload.put_part(PutPayload::from(bytes)).await.map_err(failed)?;
             }
