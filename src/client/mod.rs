@@ -268,8 +268,8 @@ impl Client {
         // A small object is decompressed faster than it is handed to another thread.
         let small = raw <= 256 * 1024;
         let link = *link;
-        let open = move || format::open(&bytes, &link);
-        if small { open() } else { cpu::run(open).await }.map_err(|e| e.at(place()))
+        let unpack = move || format::unpack(&bytes, &link);
+        if small { unpack() } else { cpu::run(unpack).await }.map_err(|e| e.at(place()))
     }
 
     /// The stored bytes of an immutable object, checked.

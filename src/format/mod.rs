@@ -15,7 +15,9 @@ mod snapshot;
 
 pub use changes::{ChangedRelease, Changes, ReleaseChange};
 pub use gz::Object;
-pub(crate) use gz::{inflate, open};
+#[cfg(test)]
+pub(crate) use gz::open;
+pub(crate) use gz::{inflate, unpack};
 pub use page::{Entry, NodeType, Page};
 pub use prefix::Prefix;
 pub(crate) use shard::{Line, PackageLines, Shard};

@@ -63,8 +63,7 @@ impl Store {
         }
         let bytes = self.get_linked(link, max).await?;
         let link = *link;
-        // Checked once more on the way in: cheap, and `open` stays safe to call on anything.
-        cpu::run(move || format::open(&bytes, &link)).await.map_err(|e| e.at(place()))
+        cpu::run(move || format::unpack(&bytes, &link)).await.map_err(|e| e.at(place()))
     }
 
     /// Reads a compressed object of which only the digest is known, and gives the link that it turns out to have.

@@ -126,3 +126,28 @@ fn a_full_disk_is_named_and_the_next_run_goes_on() {
     Command::new("umount").arg(&folder).status().unwrap();
     outcome.unwrap();
 }
+
+#[test]
+fn programs_that_race_on_one_folder_all_land() {
+    const WRITERS: u64 = 6;
+    let desk = Desk::new();
+    desk.init("shared");
+    let children: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let folder = desk.world.dir.path().join(format!("from-{writer}"));
+            fs::create_dir(&folder).unwrap();
+            let file = desk.world.add_lines(&format!("w{writer}.jsonl"), writer * 100..writer * 100 + 100);
+            fs::rename(file, folder.join("list.jsonl")).unwrap();
+            let mut build = desk.command("shared", "build");
+            build.arg("--source").arg(folder).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    for child in children {
+        let out = child.wait_with_output().unwrap();
+        assert!(out.status.success(), "{}", shown(&out));
+    }
+    let found = desk.found("shared");
+    assert_eq!((found.generation, found.records.len()), (WRITERS, 600));
+    let out = desk.command("shared", "verify").arg("--all").output().unwrap();
+    assert!(out.status.success(), "{}", shown(&out));
+}

@@ -134,18 +134,11 @@ fn the_session_in_the_readme_is_real() {
     let dir = tempfile::tempdir().unwrap();
     copy(&file("examples/packages"), &dir.path().join("packages"));
     let mut commands = 0;
+    let mut screen = String::new();
     for step in session.split("$ ").skip(1) {
         let (command, promised) = step.split_once('\n').unwrap();
-        let words = command.strip_prefix("ggen-market ").unwrap_or_else(|| panic!("{command}"));
-        // Both streams in one, as a person sees them.
-        let script = format!("exec \"$GGEN_MARKET\" {words} 2>&1");
-        let mut run = std::process::Command::new("sh");
-        run.args(["-c", &script]).current_dir(dir.path()).env_clear();
-        run.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        run.env("HOME", dir.path()).env("GGEN_MARKET", env!("CARGO_BIN_EXE_ggen-market"));
-        let out = run.output().unwrap();
-        let text = String::from_utf8(out.stdout).unwrap();
-        assert!(out.status.success(), "{command}\n{text}");
+        let text = run(dir.path(), command);
+        screen += &format!("$ {command}\n{text}");
         let lines: Vec<_> = text.lines().collect();
         let promised: Vec<_> = promised.lines().collect();
         if promised != ["…"] {
@@ -157,6 +150,58 @@ fn the_session_in_the_readme_is_real() {
         commands += 1;
     }
     assert!(commands >= 8);
+    let picture = file("docs/session.svg");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&picture, draw(&screen)).unwrap();
+    }
+    let picture = fs::read_to_string(picture).unwrap();
+    for command in session.lines().filter(|l| l.starts_with("$ ")) {
+        assert!(picture.contains(&escape(command)), "docs/session.svg lacks {command}: UPDATE_DOCS=1 draws it anew");
+    }
+}
+
+/// What a command of the program prints, both streams in one, as a person sees them.
+fn run(folder: &std::path::Path, command: &str) -> String {
+    let words = command.strip_prefix("ggen-market ").unwrap_or_else(|| panic!("{command}"));
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &format!("exec \"$GGEN_MARKET\" {words} 2>&1")]).current_dir(folder).env_clear();
+    shell.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    shell.env("HOME", folder).env("GGEN_MARKET", env!("CARGO_BIN_EXE_ggen-market"));
+    let out = shell.output().unwrap();
+    let text = String::from_utf8(out.stdout).unwrap();
+    assert!(out.status.success(), "{command}\n{text}");
+    text
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// A picture of a terminal with this text on it.
+fn draw(screen: &str) -> String {
+    const WIDTH: usize = 108;
+    let mut body = String::new();
+    let mut y = 52;
+    for line in screen.lines() {
+        let class = if line.starts_with("$ ") { "c" } else { "o" };
+        let line = line.replace('\t', "  ");
+        let cut: String = line.chars().take(WIDTH).collect();
+        let more = if cut.len() < line.len() { "…" } else { "" };
+        body += &format!(
+            "<text class=\"{class}\" x=\"18\" y=\"{y}\" xml:space=\"preserve\">{}{more}</text>\n",
+            escape(&cut)
+        );
+        y += 19;
+    }
+    format!(
+        r##"<svg xmlns="http://www.w3.org/2000/svg" width="960" height="{0}" viewBox="0 0 960 {0}" role="img" aria-label="A session of ggen-market in a terminal">
+<style>text {{ font: 13.5px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace }} .c {{ fill: #8be9a8; font-weight: 600 }} .o {{ fill: #d7dae0 }}</style>
+<rect width="960" height="{0}" rx="9" fill="#171a21"/>
+<circle cx="22" cy="20" r="6" fill="#ff5f57"/><circle cx="42" cy="20" r="6" fill="#febc2e"/><circle cx="62" cy="20" r="6" fill="#28c840"/>
+{body}</svg>
+"##,
+        y + 4
+    )
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {
