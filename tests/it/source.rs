@@ -254,7 +254,9 @@ fn a_folder_packs_to_the_same_bytes_wherever_it_lies() {
 
 /// Makes everything below a folder look `seconds` old, so that a cache may trust it.
 fn age(folder: &Path, seconds: u64) {
-    let then = SystemTime::UNIX_EPOCH + Duration::from_secs(Timestamp::now().unix() as u64 - seconds);
+    // One "now" for the whole run: a second that ticks on between two calls would be a change of time.
+    static NOW: std::sync::LazyLock<u64> = std::sync::LazyLock::new(|| Timestamp::now().unix() as u64);
+    let then = SystemTime::UNIX_EPOCH + Duration::from_secs(*NOW - seconds);
     for entry in walkdir::WalkDir::new(folder) {
         let entry = entry.unwrap();
         if entry.file_type().is_file() {
