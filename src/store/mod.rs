@@ -40,6 +40,7 @@ fn store_error(store: &Store, verb: &str, key: &str, e: object_store::Error) -> 
             Some("an object that is cited must be there: the copy may be incomplete, or the cache in front of it stale")
         }
         (E::NotImplemented { .. } | E::NotSupported { .. }, _) => Some("this kind of location can only be read"),
+        _ if kind == ErrorKind::Unavailable => Some("check the address and the network, or try again later"),
         _ => None,
     };
     let error = Error::new(kind, format!("cannot {verb} {place}")).with_source(Cause(e));

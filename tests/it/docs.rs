@@ -215,3 +215,14 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_line_in_the_page_on_packages_is_one() {
+    let document = fs::read_to_string(file("docs/packages.md")).unwrap();
+    let world = super::support::world::World::new().await;
+    fs::write(world.sources().join("list.jsonl"), block(&document, "line")).unwrap();
+    let report = world.build().await.unwrap();
+    assert!(report.refused.is_empty() && report.added == 1, "{:?}", report.refused);
+    let record = &world.found().records["pack/invoice-pdf-templates@0.9.0"];
+    assert_eq!(record["dependencies"][0]["name"], "order-workflow-pack");
+}
