@@ -1,6 +1,7 @@
 //! Where registries live. The seam is [`object_store::ObjectStore`]; this module opens one from what a person types, reads
 //! from it with a size cap and a digest, and writes to it in the few ways that the commit protocol allows.
 
+mod http;
 mod open;
 mod read;
 mod trusted;

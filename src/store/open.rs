@@ -1,15 +1,11 @@
 //! From what a person types to a store.
 
 use crate::{Error, ErrorKind, Result};
-use object_store::{
-    BackoffConfig, ClientConfigKey, ClientOptions, ObjectStore, RetryConfig, http::HttpBuilder, local::LocalFileSystem,
-    memory::InMemory,
-};
+use object_store::{ObjectStore, local::LocalFileSystem, memory::InMemory};
 use std::{
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 use tokio::sync::Semaphore;
 
@@ -102,24 +98,9 @@ impl Store {
 
     fn http(location: &str) -> Result<Self> {
         let shown = redact(location);
-        // The first to install wins, and any provider will do; a program that has its own keeps it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let options = ClientOptions::new()
-            .with_config(ClientConfigKey::UserAgent, concat!("ggen-market/", env!("CARGO_PKG_VERSION")))
-            .with_allow_http(true)
-            .with_allow_http2()
-            .with_connect_timeout(Duration::from_secs(10))
-            // Between two pieces of an answer, not for the whole: a large archive may take its time, a silent server not.
-            .with_read_timeout(Duration::from_secs(20))
-            .with_timeout_disabled();
-        let backoff =
-            BackoffConfig { init_backoff: Duration::from_millis(100), max_backoff: Duration::from_secs(2), base: 2.0 };
-        let retry = RetryConfig { backoff, max_retries: 3, retry_timeout: Duration::from_secs(30) };
-        let http =
-            HttpBuilder::new().with_url(location).with_client_options(options).with_retry(retry).build().map_err(
-                |e| Error::new(ErrorKind::Invalid, format!("cannot open {shown}")).with_source(super::Cause(e)),
-            )?;
-        Ok(Self::new(Arc::new(http), &shown))
+        let opened = super::http::open(location)
+            .map_err(|e| Error::new(ErrorKind::Invalid, format!("cannot open {shown}")).with_source(super::Cause(e)))?;
+        Ok(Self::new(opened, &shown))
     }
 
     /// Whether it is on this machine.

@@ -27,7 +27,7 @@ pub(crate) async fn stream_url(url: &str, link: Link) -> Result<BoxStream<'stati
 fn client() -> Result<&'static reqwest::Client> {
     static CLIENT: OnceLock<Result<reqwest::Client, String>> = OnceLock::new();
     let made = CLIENT.get_or_init(|| {
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        super::http::install_tls();
         reqwest::Client::builder()
             .user_agent(concat!("ggen-market/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(10))
