@@ -368,11 +368,66 @@ async fn i26_what_is_too_large_is_not_read() {
     world.referee.plant("checkpoint", &good).await;
 
     // A builder with the right key that cites a shard of a terabyte, or one that unpacks to it.
-    let snapshot = world.found().index[0].clone();
-    let (size, raw) = (snapshot["link"]["size"].as_u64().unwrap(), snapshot["link"]["raw"].as_u64().unwrap());
+    let snapshot = world.snapshot(1);
+    let link = snapshot["index"][0]["link"].clone();
+    let (size, raw) = (link["size"].as_u64().unwrap(), link["raw"].as_u64().unwrap());
     for (size, raw, what) in [(1 << 40, raw, "at most"), (size, 1 << 40, "at most"), (size, raw - 1, "damaged")] {
-        let lying = world.lie_about_the_first_shard(size, raw).await;
-        let e = lying.latest().await.unwrap().find(&spec("alpha")).await.unwrap_err();
+        let mut lie = snapshot.clone();
+        lie["index"][0]["link"]["size"] = size.into();
+        lie["index"][0]["link"]["raw"] = raw.into();
+        world.commit_by_hand(1, &lie).await;
+        let e = world.client().latest().await.unwrap().find(&spec("alpha")).await.unwrap_err();
         assert!(e.kind() == ErrorKind::Untrusted && e.chain().contains(what), "{size} {raw}: {}", e.chain());
     }
+}
+
+/// I9, seen from outside: a builder that loses a release is found out, although all that it signed is in order.
+#[tokio::test(flavor = "multi_thread")]
+async fn i9_verify_finds_a_release_that_went_without_a_tombstone() {
+    let world = World::new().await;
+    world.add_crate("alpha", "1.0.0", "a");
+    world.build().await.unwrap();
+    let mut empty = world.snapshot(0);
+    empty["generation"] = 2.into();
+    world.commit_by_hand(2, &empty).await;
+    assert!(world.client().latest().await.unwrap().find(&spec("alpha")).await.is_err());
+    let newest_only = world.client().verify(&VerifyOptions::default()).await.unwrap();
+    assert!(newest_only.problems.is_empty(), "the newest state is whole in itself");
+    let verified = world.client().verify(&VerifyOptions::all()).await.unwrap();
+    let told: Vec<_> = verified.problems.iter().map(|p| p.error.to_string()).collect();
+    assert_eq!(told, ["generation 2 lost or changed crate/alpha 1.0.0"]);
+}
+
+/// The index is the one tree of its records: another shape, however consistent, is found.
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_finds_an_index_of_another_shape() {
+    let world = World::new().await;
+    // By the first bits of their keys one of these is on the left, the other on the right.
+    world.add_lines("list.jsonl", 0..8);
+    world.build().await.unwrap();
+    let mut snapshot = world.snapshot(1);
+    let mut halves = [String::new(), String::new()];
+    for record in world.found().records.values() {
+        let key = super::support::second_reader::hex(format!("pack/{}", record["name"].as_str().unwrap()).as_bytes());
+        let half = usize::from(key.as_bytes()[0] >= b'8');
+        halves[half] += &format!("{key} {record}\n");
+    }
+    let mut entries = Vec::new();
+    for (half, lines) in halves.iter().enumerate() {
+        let mut lines: Vec<_> = lines.lines().collect();
+        assert!(!lines.is_empty());
+        lines.sort_unstable();
+        let body: String = lines.iter().map(|l| format!("{}\n", l.split_once(' ').unwrap().1)).collect();
+        let raw = format!("{{\"format\":1,\"prefix\":\"{half}\",\"type\":\"shard\"}}\n{body}");
+        let link = world.plant_gz(raw.as_bytes()).await;
+        let count = lines.len();
+        entries.push(serde_json::json!({ "bytes": body.len(), "link": link, "packages": count, "prefix": half.to_string(), "releases": count, "type": "shard" }));
+    }
+    snapshot["index"] = entries.into();
+    world.commit_by_hand(1, &snapshot).await;
+    let newest = world.client().latest().await.unwrap();
+    assert!(newest.find(&spec("elsewhere-3")).await.is_ok(), "it reads like any other");
+    let verified = world.client().verify(&VerifyOptions::default()).await.unwrap();
+    let told: Vec<_> = verified.problems.iter().map(|p| p.error.chain()).collect();
+    assert!(told.len() == 1 && told[0].contains("not the tree of its records"), "{told:?}");
 }

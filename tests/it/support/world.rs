@@ -6,9 +6,15 @@ use super::{
     tarball::Tarball,
 };
 use ggen_marketplace::{
-    BuildOptions, Client, ClientOptions, Registry, Report, Result, SigningKey, Store, VerifierKey, package::Timestamp,
+    BuildOptions, Client, ClientOptions, Registry, Report, Result, SigningKey, Store, VerifierKey,
+    package::{Sha256, Timestamp},
+    trust::{Checkpoint, Claim},
 };
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    path::PathBuf,
+};
 
 pub(crate) const ORIGIN: &str = "registry.example.com/ggen";
 
@@ -113,40 +119,43 @@ impl World {
         second_reader::read(&self.referee.objects())
     }
 
-    /// A reader of a registry whose builder holds the right key and cites a shard with false sizes.
-    pub(crate) async fn lie_about_the_first_shard(&self, size: u64, raw: u64) -> Client {
-        use std::io::{Read, Write};
-        let objects = self.referee.objects();
-        let slot = &objects["log/0000000001"];
-        let link = std::str::from_utf8(slot).unwrap().lines().find_map(|l| l.strip_prefix("snapshot ")).unwrap();
-        let stored = &objects[&format!("blobs/sha256/{}", link.split(' ').next().unwrap())];
-        let mut text = Vec::new();
-        flate2::read::GzDecoder::new(&stored[..]).read_to_end(&mut text).unwrap();
-        let mut snapshot: serde_json::Value = serde_json::from_slice(&text).unwrap();
-        snapshot["index"][0]["link"]["size"] = size.into();
-        snapshot["index"][0]["link"]["raw"] = raw.into();
-        let text = snapshot.to_string();
+    /// Plants a compressed object, as anybody can, and gives its link.
+    pub(crate) async fn plant_gz(&self, raw: &[u8]) -> serde_json::Value {
         let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-        gz.write_all(text.as_bytes()).unwrap();
+        gz.write_all(raw).unwrap();
         let stored = gz.finish().unwrap();
-        let sha256 = ggen_marketplace::package::Sha256::of(&stored);
-        let claim = ggen_marketplace::trust::Claim {
+        let sha256 = second_reader::hex(&stored);
+        self.referee.plant(&format!("blobs/sha256/{sha256}"), &stored).await;
+        serde_json::json!({ "raw": raw.len(), "sha256": sha256, "size": stored.len() })
+    }
+
+    /// The snapshot of a generation.
+    pub(crate) fn snapshot(&self, generation: u64) -> serde_json::Value {
+        let objects = self.referee.objects();
+        let slot = String::from_utf8(objects[&format!("log/{generation:010}")].clone()).unwrap();
+        let link = slot.lines().find_map(|l| l.strip_prefix("snapshot ")).unwrap();
+        let stored = &objects[&format!("blobs/sha256/{}", link.split(' ').next().unwrap())];
+        let mut raw = Vec::new();
+        flate2::read::GzDecoder::new(&stored[..]).read_to_end(&mut raw).unwrap();
+        serde_json::from_slice(&raw).unwrap()
+    }
+
+    /// Commits a snapshot by hand, with the right key: what a builder could do that is broken, or in the wrong hands.
+    pub(crate) async fn commit_by_hand(&self, generation: u64, snapshot: &serde_json::Value) {
+        let link = self.plant_gz(snapshot.to_string().as_bytes()).await;
+        let before = self.referee.objects()[&format!("log/{:010}", generation - 1)].clone();
+        let claim = Claim {
             origin: ORIGIN.parse().unwrap(),
-            generation: 1,
-            previous: Some(ggen_marketplace::package::Sha256::of(&objects["log/0000000000"])),
-            snapshot: ggen_marketplace::package::Link {
-                raw: Some(text.len() as u64),
-                sha256,
-                size: stored.len() as u64,
-            },
+            generation,
+            previous: Some(Sha256::of(&before)),
+            snapshot: serde_json::from_value(link).unwrap(),
             time: self.options.now,
             expires: self.options.now.plus(self.options.validity),
             nonce: [0; 16],
         };
         let slot = claim.sign(&self.signing_key()).unwrap();
-        let checkpoint = ggen_marketplace::trust::Checkpoint::sign(&slot, &self.signing_key()).unwrap();
-        self.referee.plant(&format!("blobs/sha256/{sha256}"), &stored).await;
+        let checkpoint = Checkpoint::sign(&slot, &self.signing_key()).unwrap();
+        self.referee.plant(&format!("log/{generation:010}"), slot.bytes()).await;
         self.referee.plant("checkpoint", checkpoint.bytes()).await;
-        self.client()
     }
 }
