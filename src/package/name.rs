@@ -309,3 +309,90 @@ impl fmt::Display for PackageSpec {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn id(kind: Kind, name: &str) -> Result<PackageId, NameError> {
+        PackageId::new(kind, &PackageName::new(name)?)
+    }
+
+    #[test]
+    fn what_is_no_name_is_told_apart() {
+        use NameError as E;
+        assert_eq!(PackageName::new(""), Err(E::Empty));
+        for start in ["-a", "_a", ".a"] {
+            assert!(matches!(PackageName::new(start), Err(E::Start(_))), "{start}");
+        }
+        for dots in ["a.", "a..b", "..", "."] {
+            assert!(PackageName::new(dots).is_err(), "{dots}");
+        }
+        for (name, found) in [
+            ("a/b", '/'),
+            ("a b", ' '),
+            ("%2e%2e", '%'),
+            ("\u{430}lpha", '\u{430}'),
+            ("a\0", '\0'),
+            ("é", 'é'),
+            ("a\\b", '\\'),
+        ] {
+            assert!(matches!(PackageName::new(name), Err(E::Character { found: f, .. }) if f == found), "{name:?}");
+        }
+        for device in ["con", "AUX", "aux.rs", "com1", "LPT9.txt", "nul"] {
+            assert!(matches!(PackageName::new(device), Err(E::Reserved(_))), "{device}");
+        }
+        assert!(PackageName::new("console").is_ok() && PackageName::new("com10").is_ok());
+        assert!(matches!(PackageName::new(&"a".repeat(129)), Err(E::TooLong { len: 129, max: 128 })));
+        assert!(matches!(id(Kind::Crate, &"a".repeat(65)), Err(E::TooLong { len: 65, max: 64 })));
+        assert!(id(Kind::Pack, &"a".repeat(128)).is_ok());
+    }
+
+    #[test]
+    fn reserved_words_are_reserved_where_they_would_collide() {
+        assert!(matches!(id(Kind::Pack, "Log"), Err(NameError::Reserved(_))));
+        assert!(id(Kind::Crate, "log").is_ok(), "an honest crate");
+        assert!(matches!(id(Kind::Crate, "std"), Err(NameError::Reserved(_))));
+        assert!(matches!(id(Kind::Crate, "proc_macro"), Err(NameError::Reserved(_))));
+        // A bare name means the kinds that allow it.
+        let spec: PackageSpec = "log".parse().unwrap();
+        assert_eq!(spec.candidates().unwrap(), [id(Kind::Crate, "log").unwrap()]);
+    }
+
+    #[test]
+    fn what_people_type_is_read_and_written() {
+        for text in ["a", "pack:a", "a@1.0.0-rc.1+b", "crate:A_b@0.1.0"] {
+            assert_eq!(text.parse::<PackageSpec>().unwrap().to_string(), text);
+        }
+        for bad in ["", ":a", "wasm:a", "a@", "a@1", "a@1.0.0@2.0.0", "crate:", "pack:crate:a"] {
+            assert!(bad.parse::<PackageSpec>().is_err(), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_reading_a_name_panic(text in "\\PC{0,140}|[a-zA-Z0-9._@:-]{0,140}") {
+            let _ = text.parse::<PackageSpec>();
+            if let Ok(name) = PackageName::new(&text) {
+                prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)));
+                prop_assert_eq!(name.as_str(), text);
+            }
+        }
+
+        #[test]
+        fn twins_are_one_package_and_others_are_not(name in "[a-zA-Z0-9][a-zA-Z0-9_-]{0,20}", other in "[a-z0-9][a-z0-9-]{0,20}") {
+            let Ok(one) = id(Kind::Pack, &name) else { return Ok(()) };
+            for twin in [name.to_uppercase(), name.to_lowercase(), name.replace('-', "_"), name.replace('_', "-")] {
+                prop_assert_eq!(&id(Kind::Pack, &twin).unwrap(), &one);
+                prop_assert_eq!(id(Kind::Pack, &twin).unwrap().key(), one.key());
+            }
+            if let Ok(two) = id(Kind::Pack, &other) {
+                prop_assert_eq!(one == two, one.name() == two.name());
+            }
+            if let Ok(of_other_kind) = id(Kind::Crate, &name) {
+                prop_assert!(of_other_kind.key() != one.key());
+            }
+        }
+    }
+}

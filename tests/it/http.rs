@@ -77,3 +77,29 @@ async fn f01_f18_a_bad_server_is_named_and_costs_bounded_time() {
     let e = read(&world, "http://127.0.0.1:9").await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unavailable, "{e:?}");
 }
+
+/// A call that is dropped is over: nothing goes on, nothing is left, and the client can be used again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_can_be_cancelled_at_any_time() {
+    let world = World::without_registry();
+    let folder = folder(&world).await;
+    let silent = Server::silent().await;
+    let cache = world.dir.path().join("cancelled");
+    let mut options = ClientOptions::default();
+    options.cache = Some(cache.clone());
+    let client =
+        Client::new(Store::open(&silent.url).unwrap(), std::slice::from_ref(&world.key), options.clone()).unwrap();
+    for _ in 0..3 {
+        let gone = tokio::time::timeout(Duration::from_millis(50), client.latest()).await;
+        assert!(gone.is_err());
+    }
+    assert!(!cache.exists(), "nothing was trusted, nothing is remembered");
+    let server = Server::serve(&folder).await;
+    let client = Client::new(Store::open(&server.url).unwrap(), std::slice::from_ref(&world.key), options).unwrap();
+    for wait in [0, 1, 2, 5, 20, 2_000] {
+        if let Ok(newest) = tokio::time::timeout(Duration::from_millis(wait), client.latest()).await {
+            newest.unwrap();
+        }
+    }
+    client.latest().await.unwrap().find(&"crate:alpha".parse().unwrap()).await.unwrap();
+}

@@ -14,7 +14,7 @@ fn classes(keys: &[String]) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_exact_puts_of_a_first_an_unchanged_and_a_one_release_build() {
+async fn i2_i5_the_exact_puts_of_a_first_an_unchanged_and_a_one_release_build() {
     let world = World::new().await;
     world.add_crate("alpha", "1.0.0", "a");
     world.add_crate("beta", "1.0.0", "b");
