@@ -6,8 +6,8 @@ use super::{
     registry::{BuildOptions, Progress, Registry},
 };
 use crate::{
-    Error, ErrorKind, Result,
-    format::{Changes, Entry, FORMAT_VERSION, NodeType, Snapshot, keys, limits},
+    Error, ErrorKind, Result, cpu,
+    format::{Changes, Entry, FORMAT_VERSION, NodeType, Object, Snapshot, keys, limits},
     index::{Edited, edit},
     package::{Link, Sha256},
     source::Spool,
@@ -62,6 +62,11 @@ struct Session {
     tally: Tally,
 }
 
+/// An object to put, whose bytes are at hand.
+fn whole(object: Object) -> (Link, Payload) {
+    (object.link, Payload::Bytes(object.bytes))
+}
+
 /// Whether readers take an object of that size.
 fn fits(link: &Link, max: u64, max_raw: u64) -> bool {
     link.size <= max && link.raw.is_none_or(|raw| raw <= max_raw)
@@ -76,11 +81,18 @@ impl Registry {
             let mut head = self.head(options.now, !options.dry_run).await?;
             let changes = Arc::clone(&batch.changes);
             let Plan { packages, outcomes, changed } = self.with_tree(&mut head, move |t| plan(t, &changes)).await?;
+            let changed = Arc::new(changed);
             let stale = outcomes.iter().any(|o| matches!(o, Outcome::Stale));
             let idle = packages.is_empty() && !self.wants_renewal(&head.slot, options);
             if stale || idle || options.dry_run {
                 let generation = head.slot.claim().generation;
-                return Ok(Committed { generation, new: false, outcomes, changed, tally: session.tally });
+                return Ok(Committed {
+                    generation,
+                    new: false,
+                    outcomes,
+                    changed: Arc::unwrap_or_clone(changed),
+                    tally: session.tally,
+                });
             }
             let link = if packages.is_empty() {
                 head.slot.claim().snapshot
@@ -97,7 +109,13 @@ impl Registry {
                 session.tally.add(slot.bytes().len() as u64);
                 self.publish_checkpoint(&slot, options, &mut session.tally).await?;
                 let generation = slot.claim().generation;
-                return Ok(Committed { generation, new: true, outcomes, changed, tally: session.tally });
+                return Ok(Committed {
+                    generation,
+                    new: true,
+                    outcomes,
+                    changed: Arc::unwrap_or_clone(changed),
+                    tally: session.tally,
+                });
             }
             tracing::info!("generation {} went to another writer; planning anew", slot.claim().generation);
             pause(attempt).await;
@@ -170,7 +188,7 @@ impl Registry {
         &self,
         head: &Head,
         edited: Edited,
-        changed: &Changes,
+        changed: &Arc<Changes>,
         session: &mut Session,
         options: &BuildOptions,
     ) -> Result<Link> {
@@ -180,16 +198,19 @@ impl Registry {
             return Err(Error::new(ErrorKind::Refused, what)
                 .with_hint("one package has far too many releases, or records that are far too large"));
         }
-        // All shards at once; then the pages, the deepest first.
+        let sealed = Arc::clone(changed);
+        let list = cpu::run(move || sealed.seal()).await;
+        let list = Some(list).filter(|l| fits(&l.link, limits::CHANGES, limits::CHANGES_RAW));
+        let changes = list.as_ref().map(|l| l.link);
+        // The change list and all shards at once; then the pages, the deepest first; the snapshot last.
+        let mut puts: Vec<_> = list.into_iter().map(whole).collect();
         let level = |e: &Entry| (e.node == NodeType::Page).then_some(e.prefix.depth());
         for nodes in nodes.chunk_by(|(a, _), (b, _)| level(a) == level(b)) {
-            let puts = nodes.iter().map(|(_, o)| (o.link, Payload::Bytes(o.bytes.clone()))).collect();
-            self.put_all(puts, session, options).await?;
+            puts.extend(nodes.iter().map(|(_, object)| whole(object.clone())));
+            self.put_all(std::mem::take(&mut puts), session, options).await?;
         }
-        let list = changed.seal();
-        let listed = fits(&list.link, limits::CHANGES, limits::CHANGES_RAW);
         let snapshot = Snapshot {
-            changes: listed.then_some(list.link),
+            changes,
             created: options.now,
             format: FORMAT_VERSION,
             generation: head.slot.next_generation()?,
@@ -200,11 +221,8 @@ impl Registry {
             ..head.snapshot.clone()
         }
         .seal();
-        let mut last = vec![(snapshot.link, Payload::Bytes(snapshot.bytes))];
-        if listed {
-            last.push((list.link, Payload::Bytes(list.bytes)));
-        }
-        self.put_all(last, session, options).await?;
+        self.put_all(puts, session, options).await?;
+        self.put_all(vec![whole(snapshot.clone())], session, options).await?;
         Ok(snapshot.link)
     }
 

@@ -51,10 +51,11 @@ async fn t01_a_cold_lookup_asks_for_three_objects_and_a_warm_one_for_the_checkpo
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_index_is_four_objects_deep() {
     let world = World::new().await;
-    world.add_lines("list.jsonl", 0..250_000);
+    world.add_lines("list.jsonl", 0..130_000);
     world.build().await.unwrap();
     let deep = world.found().index.as_array().unwrap().iter().filter(|e| e["type"] == "page").count();
     assert!(deep > 400, "{deep} pages");
+    world.referee.assert_fair();
     world.referee.take_reads();
     world.client().latest().await.unwrap().find(&spec("pack:elsewhere-123456")).await.unwrap();
     assert_eq!(kinds(&world.referee.take_reads()), ["checkpoint", "blobs", "blobs", "blobs"]);
@@ -220,6 +221,36 @@ async fn i25_i27_a_damaged_or_missing_object_is_named() {
     }
 }
 
+/// What is well-formed and false is refused as well: only the digest can tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn i25_a_well_made_forgery_is_refused() {
+    let world = World::new().await;
+    world.add_crate("alpha", "1.0.0", "a");
+    world.build().await.unwrap();
+    let objects = world.referee.objects();
+    let mut forged = 0;
+    for (key, stored) in objects.iter().filter(|(k, _)| k.starts_with("blobs/")) {
+        let mut raw = String::new();
+        if std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&stored[..]), &mut raw).is_err() {
+            continue;
+        }
+        // The same length, so that no size gives it away; packed as well as the original.
+        let lie = raw.replace("The crate alpha", "The crate omega");
+        if lie == raw {
+            continue;
+        }
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+        std::io::Write::write_all(&mut gz, lie.as_bytes()).unwrap();
+        world.referee.plant(key, &gz.finish().unwrap()).await;
+        let e = all_of(&world).await.unwrap_err();
+        assert!(e.kind() == ErrorKind::Untrusted && e.chain().contains(key.as_str()), "{e:?}");
+        world.referee.plant(key, stored).await;
+        forged += 1;
+    }
+    assert_eq!(forged, 2, "the shard and the detail");
+    all_of(&world).await.unwrap();
+}
+
 /// Looks up, reads the detail and downloads, with nothing cached.
 async fn all_of(world: &World) -> ggen_marketplace::Result<()> {
     let newest = world.client().latest().await?;
@@ -286,7 +317,16 @@ async fn the_past_can_be_read_and_compared() {
     let yanked = client.diff(&at(2).await.unwrap(), &at(3).await.unwrap()).await.unwrap();
     assert_eq!(yanked.0.iter().map(shown).collect::<Vec<_>>(), ["yanked crate/alpha 1.0.0"]);
 
-    // A slot of the past that is not the one the next one follows.
+    // Another slot in the place of one of the past: signed by the right key, but not the one that the next one follows.
+    let checkpoint = world.referee.objects()["checkpoint"].clone();
+    let slot = world.referee.objects()["log/0000000001"].clone();
+    world.commit_by_hand(1, &world.snapshot(0)).await;
+    world.referee.plant("checkpoint", &checkpoint).await;
+    let e = client.at(Pin::Generation(1)).await.unwrap_err();
+    assert!(e.kind() == ErrorKind::Untrusted && e.to_string().contains("the next one follows"), "{e}");
+    assert_eq!(client.at(Pin::Generation(2)).await.unwrap().generation(), 2);
+    world.referee.plant("log/0000000001", &slot).await;
+    // A slot in the place of another one.
     let objects = world.referee.objects();
     world.referee.plant("log/0000000001", &objects["log/0000000002"]).await;
     assert_eq!(client.at(Pin::Generation(1)).await.unwrap_err().kind(), ErrorKind::Untrusted);

@@ -441,14 +441,35 @@ async fn a_scan_cache_that_knows_more_than_the_store_is_corrected() {
 /// I7: a commit never has the bytes of another one, so that "mine" can be told from "somebody's who did the same".
 #[tokio::test(flavor = "multi_thread")]
 async fn i7_two_writers_of_the_same_thing_never_write_the_same_slot() {
-    let (one, two) = (World::without_registry(), Referee::default());
-    one.registry().init(&one.options).await.unwrap();
+    let (one, two) = (World::new().await, Referee::default());
+    for (key, bytes) in one.referee.objects() {
+        two.plant(&key, &bytes).await;
+    }
+    one.add_crate("alpha", "1.0.0", "a");
+    one.build().await.unwrap();
     let other_state = one.dir.path().join("other-state");
     let again = ggen_marketplace::Registry::new(two.store(), one.signing_key(), &other_state);
-    again.init(&one.options).await.unwrap();
+    again.build(&[one.sources()], &one.options).await.unwrap();
     let (a, b) = (one.referee.objects(), two.objects());
-    assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
-    assert_ne!(a["log/0000000000"], b["log/0000000000"]);
+    assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>(), "all else is the same");
+    assert_ne!(a["log/0000000001"], b["log/0000000001"]);
+}
+
+/// I6: a slot that does not follow from the one before it stops the writer, also when the key is the right one.
+#[tokio::test(flavor = "multi_thread")]
+async fn i6_a_log_of_two_histories_is_not_continued() {
+    let (world, other) = (World::new().await, World::new().await);
+    world.add_crate("alpha", "1.0.0", "a");
+    world.build().await.unwrap();
+    let checkpoint = world.referee.objects()["checkpoint"].clone();
+    // Generation 2 of a history whose generation 1 is another one.
+    let genesis = other.snapshot(0);
+    world.referee.plant("log/0000000001", &other.referee.objects()["log/0000000000"]).await;
+    world.commit_by_hand(2, &genesis).await;
+    world.referee.plant("checkpoint", &checkpoint).await;
+    let e = world.build().await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Untrusted);
+    assert!(e.to_string().contains("log/0000000002 does not continue the log"), "{e}");
 }
 
 /// I12: a writer that died before it moved the pointer, and comes back after others have gone on, does not move it back.

@@ -103,6 +103,11 @@ impl State {
             if self.objects.get(key).is_some_and(|old| old == bytes) {
                 foul("I5: rewritten with the same bytes");
             }
+            for cited in second_reader::cited(bytes) {
+                if !self.objects.contains_key(&cited) {
+                    foul(&format!("I1: it is there before {cited}, which it cites"));
+                }
+            }
         } else if key.starts_with("log/") {
             if !create {
                 foul("I2: a slot that is not created conditionally");

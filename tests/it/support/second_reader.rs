@@ -115,6 +115,31 @@ fn shard(objects: &Objects, lines: &[Value], prefix: &str, found: &mut Found) ->
     (names.len() as u64, lines.len() as u64)
 }
 
+/// The keys that an object links to directly, if it is one that links: a shard, a page or a snapshot.
+pub(crate) fn cited(stored: &[u8]) -> Vec<String> {
+    let mut raw = String::new();
+    if MultiGzDecoder::new(stored).read_to_string(&mut raw).is_err() {
+        return Vec::new();
+    }
+    let values: Vec<Value> = raw.lines().filter_map(|l| serde_json::from_str(l).ok()).collect();
+    let Some(first) = values.first() else { return Vec::new() };
+    let mut links = Vec::new();
+    match first["type"].as_str() {
+        Some("snapshot") => {
+            links.extend(first["index"].as_array().unwrap().iter().map(|e| &e["link"]));
+            links.extend(["changes", "previous"].iter().filter_map(|member| first.get(member)));
+        }
+        Some("page") => links.extend(values[1..].iter().map(|e| &e["link"])),
+        Some("shard") => {
+            let here = |r: &&Value| r.get("removed").is_none() && r["archive"].get("url").is_none();
+            links.extend(values[1..].iter().filter(here).map(|r| &r["archive"]));
+            links.extend(values[1..].iter().filter_map(|r| r.get("detail")));
+        }
+        _ => {}
+    }
+    links.iter().map(|l| format!("blobs/sha256/{}", l["sha256"].as_str().unwrap())).collect()
+}
+
 fn linked(objects: &Objects, link: &Value, reached: &mut BTreeSet<String>) -> Vec<u8> {
     blob(objects, link["sha256"].as_str().unwrap(), link["size"].as_u64().unwrap(), link["raw"].as_u64(), reached)
 }
