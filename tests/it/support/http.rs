@@ -113,10 +113,10 @@ async fn connection(stream: TcpStream, folder: &Path, manner: Manner, asked: &Mu
         if stream.write_all(&[head.as_bytes(), b"\r\n", &body].concat()).await.is_err() || manner == Manner::CutShort {
             return;
         }
-        while manner == Manner::Endless {
-            if stream.write_all(&chunks(&[b'x'; 4096], false)).await.is_err() {
-                return;
-            }
+        if manner == Manner::Endless {
+            // Until the reader has had enough.
+            while stream.write_all(&chunks(&[b'x'; 4096], false)).await.is_ok() {}
+            return;
         }
     }
 }
