@@ -9,7 +9,8 @@ use ggen_marketplace::package::archive::{Limits, read};
 use libfuzzer_sys::fuzz_target;
 use std::io::Write as _;
 
-const LIMITS: Limits = Limits { packed: 1 << 20, unpacked: 1 << 20, ratio: 100, files: 50, file: 1 << 18, path: 300, twins: true };
+const LIMITS: Limits =
+    Limits { packed: 1 << 20, unpacked: 1 << 20, ratio: 100, files: 50, file: 1 << 18, path: 300, twins: true };
 
 fuzz_target!(|input: &[u8]| {
     let Some((how, rest)) = input.split_first() else { return };
