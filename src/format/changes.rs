@@ -1,7 +1,7 @@
 //! Change lists: what one snapshot added, yanked or removed. A feed that mirrors and people can follow without comparing
 //! two trees.
 
-use super::{FormatError, Header, Object};
+use super::{Effort, FormatError, Header, Object};
 use crate::package::Version;
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
@@ -114,6 +114,6 @@ impl Changes {
             serde_json::to_writer(&mut raw, &row).unwrap_or_else(|e| unreachable!("a change serialises: {e}"));
             raw.push(b'\n');
         }
-        Object::seal(&raw)
+        Object::seal(&raw, Effort::Dense)
     }
 }

@@ -15,15 +15,31 @@ pub struct Object {
     pub bytes: Bytes,
 }
 
+/// How hard an object is compressed. Pinned for each type of object: another level, or another compressor, gives other
+/// digests for the same content (docs/format.md, "Determinism").
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Effort {
+    /// Shards and change lists: text, read by everybody. Level 6.
+    Dense,
+    /// Details: text, one for each release, read by few. Level 3 is half the work of a publish for a twentieth more bytes.
+    Quick,
+    /// Pages and snapshots: mostly digests, of which no level makes less than half. Level 1.
+    Digests,
+}
+
 impl Object {
     /// Compresses `raw`.
-    pub(crate) fn seal(raw: &[u8]) -> Self {
-        // No name, no time; the OS byte says "unknown": the header is the same everywhere. Level 6 is pinned: another
-        // level, or another compressor, gives other digests for the same content (docs/format.md, "Determinism").
+    pub(crate) fn seal(raw: &[u8], effort: Effort) -> Self {
+        let level = match effort {
+            Effort::Dense => 6,
+            Effort::Quick => 3,
+            Effort::Digests => 1,
+        };
+        // No name, no time; the OS byte says "unknown": the header is the same everywhere.
         let mut gz = GzBuilder::new()
             .mtime(0)
             .operating_system(255)
-            .write(Vec::with_capacity(raw.len() / 4), Compression::new(6));
+            .write(Vec::with_capacity(raw.len() / 4), Compression::new(level));
         // Writing to a Vec cannot fail.
         let bytes =
             gz.write_all(raw).and_then(|()| gz.finish()).unwrap_or_else(|e| unreachable!("in-memory gzip: {e}"));
@@ -77,15 +93,17 @@ mod tests {
     #[test]
     fn what_is_sealed_opens_and_sealing_is_deterministic() {
         for raw in [&b""[..], b"x", &[7u8; 100_000]] {
-            let object = Object::seal(raw);
-            assert_eq!(object, Object::seal(raw));
-            assert_eq!(open(&object.bytes, &object.link).unwrap(), raw);
+            for effort in [Effort::Dense, Effort::Quick, Effort::Digests] {
+                let object = Object::seal(raw, effort);
+                assert_eq!(object, Object::seal(raw, effort));
+                assert_eq!(open(&object.bytes, &object.link).unwrap(), raw);
+            }
         }
     }
 
     #[test]
     fn a_false_size_a_second_member_and_trailing_bytes_are_refused() {
-        let one = Object::seal(b"hello").bytes;
+        let one = Object::seal(b"hello", Effort::Dense).bytes;
         for raw in [0, 4, 6, 1 << 40] {
             assert!(matches!(open(&one, &link_of(&one, raw)), Err(FormatError::Gzip(_))), "raw {raw}");
         }
@@ -100,7 +118,7 @@ mod tests {
 
     #[test]
     fn bytes_are_checked_before_they_are_decompressed() {
-        let object = Object::seal(b"hello");
+        let object = Object::seal(b"hello", Effort::Dense);
         let mut bytes = object.bytes.to_vec();
         bytes[12] ^= 1;
         assert!(matches!(open(&bytes, &object.link), Err(FormatError::Digest { .. })));

@@ -17,7 +17,7 @@ pub use changes::{ChangedRelease, Changes, ReleaseChange};
 pub use gz::Object;
 #[cfg(test)]
 pub(crate) use gz::open;
-pub(crate) use gz::{inflate, unpack};
+pub(crate) use gz::{Effort, inflate, unpack};
 pub use page::{Entry, NodeType, Page};
 pub use prefix::Prefix;
 pub(crate) use shard::{Line, PackageLines, Shard};

@@ -1,6 +1,6 @@
 //! Pages: tables of links to shards and to further pages, one JSON object a line.
 
-use super::{FormatError, Header, Object, Prefix};
+use super::{Effort, FormatError, Header, Object, Prefix};
 use crate::package::{Link, Sha256};
 use serde::{Deserialize, Serialize};
 
@@ -116,6 +116,6 @@ impl Page {
             serde_json::to_writer(&mut raw, entry).unwrap_or_else(|e| unreachable!("an entry serialises: {e}"));
             raw.push(b'\n');
         }
-        Object::seal(&raw)
+        Object::seal(&raw, Effort::Digests)
     }
 }

@@ -1,6 +1,6 @@
 //! Shards: the records of all packages below a prefix, one JSON object a line.
 
-use super::{FormatError, Header, Object, Prefix};
+use super::{Effort, FormatError, Header, Object, Prefix};
 use crate::package::{PackageName, RECORD_VERSION, Record, RecordError, Sha256, Version};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -147,7 +147,7 @@ impl Shard {
             raw.extend_from_slice(&line.text);
             raw.push(b'\n');
         }
-        Object::seal(&raw)
+        Object::seal(&raw, Effort::Dense)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Snapshots: one whole state of the registry, by links.
 
-use super::{Entry, FORMAT_VERSION, FormatError, Object, Page, Prefix};
+use super::{Effort, Entry, FORMAT_VERSION, FormatError, Object, Page, Prefix};
 use crate::package::{Link, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +73,7 @@ impl Snapshot {
 
     /// Writes it.
     pub(crate) fn seal(&self) -> Object {
-        Object::seal(&serde_json::to_vec(self).unwrap_or_else(|e| unreachable!("a snapshot serialises: {e}")))
+        let raw = serde_json::to_vec(self).unwrap_or_else(|e| unreachable!("a snapshot serialises: {e}"));
+        Object::seal(&raw, Effort::Digests)
     }
 }

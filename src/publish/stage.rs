@@ -4,7 +4,7 @@
 use super::plan::{Blob, BlobAt, Change, What};
 use crate::{
     Error, ErrorKind,
-    format::{Line, Object, limits},
+    format::{Effort, Line, Object, limits},
     package::{Link, PackageId},
     source::{Candidate, Found, Payload, Refusal, Spool},
 };
@@ -35,7 +35,7 @@ fn fresh(candidate: Candidate, spool: &Spool) -> Result<Change, Error> {
     if let Some(detail) = detail {
         let refused =
             |e: serde_json::Error| Error::new(ErrorKind::Refused, "its detail cannot be written").with_source(e);
-        let object = Object::seal(&serde_json::to_vec(&detail).map_err(refused)?);
+        let object = Object::seal(&serde_json::to_vec(&detail).map_err(refused)?, Effort::Quick);
         if object.link.size > limits::NODE || object.link.raw > Some(limits::NODE_RAW) {
             return Err(Error::new(ErrorKind::Refused, "its readme and manifest are too large"));
         }
