@@ -23,7 +23,8 @@ pub(crate) enum Effort {
     Dense,
     /// Details: text, one for each release, read by few. Level 3 is half the work of a publish for a twentieth more bytes.
     Quick,
-    /// Pages and snapshots: mostly digests, of which no level makes less than half. Level 1.
+    /// Pages and snapshots: mostly digests, of which no level makes less than half. Level 2 (level 1 of zlib-rs has fixed
+    /// codes, which hexadecimal digits do not suit).
     Digests,
 }
 
@@ -33,7 +34,7 @@ impl Object {
         let level = match effort {
             Effort::Dense => 6,
             Effort::Quick => 3,
-            Effort::Digests => 1,
+            Effort::Digests => 2,
         };
         // No name, no time; the OS byte says "unknown": the header is the same everywhere.
         let mut gz = GzBuilder::new()
