@@ -144,11 +144,36 @@ fn text(origin: &Origin, store: &str, verifier: &str, key_file: &Path) -> Result
         .ok_or_else(|| Failure::usage("the key file's path is not UTF-8").hint("choose one that TOML can hold"))?;
     // A JSON string is a TOML string, but for one control character.
     let quoted = |text: &str| serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f");
-    // The paths come last: one that holds a placeholder's text stays as it is.
-    Ok(include_str!("../../../templates/ggen-market.toml")
-        .replace("{{origin}}", origin.as_str())
-        .replace("{{quoted origin}}", &quoted(origin.as_str()))
-        .replace("{{key}}", &quoted(verifier))
-        .replace("{{store}}", &quoted(store))
-        .replace("{{key_file}}", &quoted(key_file)))
+    let value = |name: &str| match name {
+        "origin" => origin.to_string(),
+        "quoted origin" => quoted(origin.as_str()),
+        "key" => quoted(verifier),
+        "store" => quoted(store),
+        "key_file" => quoted(key_file),
+        other => unreachable!("the template has no place for {other:?}"),
+    };
+    // In one pass: a path that holds a place's text is a path like any other.
+    let mut pieces = include_str!("../../../templates/ggen-market.toml").split("{{");
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (name, rest) = piece.split_once("}}").unwrap_or((piece, ""));
+        out.push_str(&value(name));
+        out.push_str(rest);
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_looks_like_a_place_of_the_template_stays_as_it_is() {
+        let origin: Origin = "registry.example.com".parse().unwrap();
+        let text = text(&origin, "./{{key_file}}", "vkey {{store}}", Path::new("a \"b\".key")).unwrap();
+        for line in [r#"store = "./{{key_file}}""#, r#"key = "vkey {{store}}""#, r#"key_file = "a \"b\".key""#] {
+            assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+        }
+        assert!(text.contains("# The registry registry.example.com."));
+    }
 }
