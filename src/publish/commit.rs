@@ -1,7 +1,6 @@
 //! The commit: put what is new, claim a slot, sign its checkpoint.
 
 use super::{
-    head::Head,
     plan::{Change, Outcome, Plan, plan},
     put::{Session, Tally, Work},
     registry::{BuildOptions, Registry},
@@ -57,7 +56,7 @@ impl Registry {
         // Nodes never change, so a writer that plans anew fetches only those that the winner wrote.
         let mut nodes = Nodes::new();
         for attempt in 0..ATTEMPTS {
-            let mut head = self.head(options.now, !options.dry_run).await?;
+            let mut head = self.head(session.now(), !options.dry_run).await?;
             head.tree.nodes = std::mem::take(&mut nodes);
             let changes = Arc::clone(&batch.changes);
             let Plan { packages, outcomes, changed } = self.with_tree(&mut head, move |t| plan(t, &changes)).await?;
@@ -67,7 +66,7 @@ impl Registry {
             if stale || idle || options.dry_run {
                 return Ok(committed(&head.slot, false, work, session.tally));
             }
-            self.require_safe_store(&head, options).await?;
+            self.require_safe_store(&head.slot, options.now).await?;
             let link = self.put_state(batch, &work, &mut head, &mut session, options).await?;
             if session.is_over() {
                 // What was put so long ago may be about to be collected as garbage (I11).
@@ -75,7 +74,7 @@ impl Registry {
                 continue;
             }
             let slot = self.next_slot(&head.slot, link, options)?;
-            if self.claim(&slot).await? {
+            if self.claim(&slot, options).await? {
                 session.tally.add(slot.bytes().len() as u64);
                 if self.was_collected_since(&head.slot).await {
                     // Garbage was collected between our first look and our claim: what the slot cites is put again where
@@ -83,12 +82,12 @@ impl Registry {
                     session = session.anew();
                     self.put_state(batch, &work, &mut head, &mut session, options).await?;
                 }
-                self.publish_checkpoint(&slot, options, &mut session.tally).await?;
+                self.publish_checkpoint(&slot, options, &mut session).await?;
                 return Ok(committed(&slot, true, work, session.tally));
             }
             tracing::info!("generation {} went to another writer; planning anew", slot.claim().generation);
             nodes = std::mem::take(&mut head.tree.nodes);
-            pause(attempt).await;
+            pause(attempt, options).await;
         }
         Err(Error::new(ErrorKind::Unavailable, format!("lost {ATTEMPTS} generations in a row to other writers"))
             .with_hint("nothing of this run is in the registry; run it again when fewer jobs publish at once"))
@@ -96,14 +95,13 @@ impl Registry {
 
     /// What has to hold of a store before anything is committed to it: that it refuses to replace a slot, and that its clock
     /// and ours agree (I6). By a time in the future, all other writers would have to wait until it has come.
-    async fn require_safe_store(&self, head: &Head, options: &BuildOptions) -> Result<()> {
-        let slot = &head.slot;
+    async fn require_safe_store(&self, slot: &Slot, now: Timestamp) -> Result<()> {
         self.store.require_conditional(&keys::slot(slot.claim().generation), Class::Slot, slot.bytes()).await?;
-        let ahead = options.now.unix() - Timestamp::now().unix() - self.store.clock_ahead().unwrap_or_default();
+        let ahead = now.unix() - Timestamp::now().unix() - self.store.clock_ahead().unwrap_or_default();
         if self.store.clock_ahead().is_some() && ahead > SKEW {
             return Err(Error::new(
                 ErrorKind::Invalid,
-                format!("the time to be stamped, {}, is {ahead} s ahead of the clock of {}", options.now, self.store),
+                format!("the time to be stamped, {now}, is {ahead} s ahead of the clock of {}", self.store),
             )
             .with_hint("set this machine's clock (or SOURCE_DATE_EPOCH) right"));
         }
@@ -140,14 +138,14 @@ impl Registry {
             snapshot,
             time,
             expires: time.plus(options.validity),
-            nonce: Claim::random_nonce()?,
+            nonce: options.nonce()?,
         };
         Ok(claim.sign(&self.key)?)
     }
 
     /// Claims a slot: true when it is ours, false when it is another's. Never answers while it does not know (I4), and
     /// reports a success only after having read it back (I3). Nothing is ever deleted here (I5).
-    pub(super) async fn claim(&self, slot: &Slot) -> Result<bool> {
+    pub(super) async fn claim(&self, slot: &Slot, options: &BuildOptions) -> Result<bool> {
         let key = keys::slot(slot.claim().generation);
         let mut last = None;
         for attempt in 0..CLAIM_TRIES {
@@ -161,7 +159,7 @@ impl Registry {
                 Ok(_) => {}
                 Err(e) => last = Some(e),
             }
-            pause(attempt).await;
+            pause(attempt, options).await;
         }
         let generation = slot.claim().generation;
         let cause = last.unwrap_or_else(|| Error::new(ErrorKind::Unavailable, "the slot cannot be read back"));
@@ -178,27 +176,37 @@ impl Registry {
         &self,
         slot: &Slot,
         options: &BuildOptions,
-        tally: &mut Tally,
+        session: &mut Session,
     ) -> Result<()> {
-        let mut slot = slot.clone();
+        let moved = self.move_pointer(slot.clone(), options, session).await;
+        moved.map_err(|e| {
+            let generation = slot.claim().generation;
+            Error::new(e.kind(), format!("generation {generation} is committed, but readers do not see it yet"))
+                .with_source(e)
+                .with_hint("run the command again: it only finishes this step")
+        })
+    }
+
+    async fn move_pointer(&self, mut slot: Slot, options: &BuildOptions, session: &mut Session) -> Result<()> {
+        let mut lost = 0;
         loop {
             let checkpoint = Checkpoint::sign(&slot, &self.key)?;
-            self.trusted.see(&checkpoint, options.now)?.0.require_honest()?;
-            let behind = match self.store.get_signed(keys::CHECKPOINT, None).await? {
-                Fetched::New { bytes, .. } => Checkpoint::open(bytes, &self.keys)
-                    .map_or(true, |there| there.generation() < checkpoint.generation()),
-                _ => true,
+            self.trusted.see(&checkpoint, session.now())?.0.require_honest()?;
+            let (there, etag) = match self.store.get_signed(keys::CHECKPOINT, None).await? {
+                Fetched::New { bytes, etag } => (Checkpoint::open(bytes, &self.keys).ok(), etag),
+                Fetched::Absent | Fetched::NotModified => (None, None),
             };
-            if behind {
-                let put = self.store.put_pointer(keys::CHECKPOINT, Class::Pointer, checkpoint.bytes().clone()).await;
-                put.map_err(|e| {
-                    let message =
-                        format!("generation {} is committed, but readers do not see it yet", checkpoint.generation());
-                    Error::new(e.kind(), message)
-                        .with_source(e)
-                        .with_hint("run the command again: it only finishes this step")
-                })?;
-                tally.add(checkpoint.bytes().len() as u64);
+            if there.is_none_or(|there| there.generation() < checkpoint.generation()) {
+                // A store whose condition never holds is written without one.
+                let etag = etag.filter(|_| lost < CLAIM_TRIES);
+                let bytes = checkpoint.bytes().clone();
+                if !self.store.put_pointer(keys::CHECKPOINT, Class::Pointer, bytes, etag).await? {
+                    // Somebody else moved it since we looked: perhaps on, perhaps not far enough.
+                    pause(lost, options).await;
+                    lost += 1;
+                    continue;
+                }
+                session.tally.add(checkpoint.bytes().len() as u64);
             }
             match self.follow_log(Some(slot.clone())).await? {
                 Some(newest) if newest != slot => slot = newest,
@@ -215,10 +223,10 @@ fn committed(slot: &Slot, new: bool, work: Work, tally: Tally) -> Committed {
 }
 
 /// Waits before the next attempt, with full jitter so that writers who collided do not collide again.
-async fn pause(attempt: u32) {
+async fn pause(attempt: u32, options: &BuildOptions) {
     let ceiling = Duration::from_millis(20 << attempt.min(6));
     let mut random = [0u8; 4];
     // Without randomness everybody waits alike, which is slower and still right.
-    let _ = getrandom::fill(&mut random);
+    let _ = options.fill_random(&mut random);
     tokio::time::sleep(ceiling.mul_f64(f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX))).await;
 }

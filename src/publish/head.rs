@@ -21,9 +21,9 @@ impl Registry {
     /// The newest slot: what the checkpoint says, and then as many further slots as there are. A checkpoint that is behind
     /// was left so by a run that died after its claim; with `mend` it is brought up to date, since the claim is what counts (I3).
     pub(super) async fn newest_slot(&self, now: Timestamp, mend: bool) -> Result<Slot> {
-        let seen = match self.store.get_signed(keys::CHECKPOINT, None).await? {
-            Fetched::New { bytes, .. } => Some(Checkpoint::open(bytes, &self.keys)?),
-            Fetched::NotModified | Fetched::Absent => None,
+        let (seen, etag) = match self.store.get_signed(keys::CHECKPOINT, None).await? {
+            Fetched::New { bytes, etag } => (Some(Checkpoint::open(bytes, &self.keys)?), etag),
+            Fetched::NotModified | Fetched::Absent => (None, None),
         };
         let begin = seen.as_ref().map(|c| c.slot().clone());
         let Some(slot) = self.follow_log(begin.clone()).await? else { return Err(self.no_registry()?) };
@@ -34,7 +34,9 @@ impl Registry {
             return Err(rolled_back(&self.store.to_string(), trusted.generation(), slot.claim().generation));
         }
         if begin.as_ref() != Some(&slot) && mend {
-            self.store.put_pointer(keys::CHECKPOINT, keys::Class::Pointer, checkpoint.bytes().clone()).await?;
+            // Whether it was moved by us or, meanwhile, by another: it is not behind any more.
+            let bytes = checkpoint.bytes().clone();
+            self.store.put_pointer(keys::CHECKPOINT, keys::Class::Pointer, bytes, etag).await?;
         }
         Ok(slot)
     }

@@ -70,7 +70,8 @@ impl Session {
         self.began.elapsed().max(Timestamp::now().since(self.wall))
     }
 
-    fn now(&self) -> Timestamp {
+    /// The time that the run stamps, and what has passed since.
+    pub(super) fn now(&self) -> Timestamp {
         self.now.plus(self.elapsed())
     }
 

@@ -3,7 +3,7 @@
 use super::{
     commit::{Batch, Committed},
     plan::{self, Change, Outcome, What, shown},
-    put::Tally,
+    put::Session,
     stage::stage,
 };
 use crate::{
@@ -62,6 +62,9 @@ pub struct BuildOptions {
     pub limits: archive::Limits,
     /// Told how it goes on.
     pub progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
+    /// Where the random bytes of a claim, and of the pauses between two of them, come from: the system, if nothing else is
+    /// given. Only for simulations, which want the same run twice: a claim whose bytes repeat can be taken for another's.
+    pub random: Option<Arc<dyn Fn(&mut [u8]) + Send + Sync>>,
 }
 
 impl BuildOptions {
@@ -76,12 +79,30 @@ impl BuildOptions {
             rescan: false,
             limits: archive::Limits::default(),
             progress: None,
+            random: None,
         }
     }
 
     /// The usual ways, now.
     pub fn now() -> Self {
         Self::at(Timestamp::now())
+    }
+
+    /// Fills bytes with what nobody can foresee.
+    pub(super) fn fill_random(&self, bytes: &mut [u8]) -> Result<()> {
+        match &self.random {
+            Some(fill) => fill(bytes),
+            None => getrandom::fill(bytes).map_err(|e| {
+                Error::new(ErrorKind::Io, "this machine gives no random numbers").with_source(e.to_string())
+            })?,
+        }
+        Ok(())
+    }
+
+    pub(super) fn nonce(&self) -> Result<[u8; 16]> {
+        let mut nonce = [0; 16];
+        self.fill_random(&mut nonce)?;
+        Ok(nonce)
     }
 
     pub(super) fn report(&self, progress: Progress) {
@@ -93,7 +114,7 @@ impl BuildOptions {
 
 impl fmt::Debug for BuildOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { now, validity, dry_run, delete, cache, rescan, limits, progress } = self;
+        let Self { now, validity, dry_run, delete, cache, rescan, limits, progress, random: _ } = self;
         write!(f, "BuildOptions {{ now: {now}, validity: {validity:?}, dry_run: {dry_run}, delete: {delete}, ")?;
         write!(f, "cache: {cache:?}, rescan: {rescan}, limits: {limits:?}, progress: {} }}", progress.is_some())
     }
@@ -202,13 +223,13 @@ impl Registry {
             snapshot: snapshot.link,
             time: options.now,
             expires: options.now.plus(options.validity),
-            nonce: Claim::random_nonce()?,
+            nonce: options.nonce()?,
         };
         let slot = claim.sign(&self.key)?;
-        if !self.claim(&slot).await? {
+        if !self.claim(&slot, options).await? {
             return Err(exists());
         }
-        self.publish_checkpoint(&slot, options, &mut Tally::default()).await
+        self.publish_checkpoint(&slot, options, &mut Session::begin(options.now)).await
     }
 
     /// Publishes what the sources hold and the registry does not. Safe to repeat, to interrupt at any point and to run

@@ -9,7 +9,7 @@ use crate::{
 use bytes::Bytes;
 use object_store::{
     Attribute, Attributes, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions,
-    PutPayload, path::Path,
+    PutPayload, UpdateVersion, path::Path,
 };
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
@@ -278,13 +278,31 @@ impl Store {
         }
     }
 
-    /// Replaces a mutable object.
-    pub(crate) async fn put_pointer(&self, key: &str, class: Class, bytes: Bytes) -> Result<()> {
+    /// Replaces a mutable object: only while it is still the one with that ETag, where the store knows such a condition, so that a request which was long on its way cannot bring back what was replaced (I12). False when it is
+    /// another one by now.
+    pub(crate) async fn put_pointer(
+        &self,
+        key: &str,
+        class: Class,
+        bytes: Bytes,
+        etag: Option<String>,
+    ) -> Result<bool> {
         // On a disk it is flushed; in a bucket it is tried again, which is harmless: whoever writes it looks at the log
         // again afterwards.
         let store = if self.is_local() { &self.commits } else { &self.inner };
-        let put = store.put_opts(&Path::from(key), PutPayload::from(bytes), self.options(class)).await;
-        put.map(drop).map_err(|e| store_error(self, "write", key, e))
+        let path = Path::from(key);
+        if let Some(etag) = etag.filter(|_| !self.is_local() && !self.single_writer) {
+            let mode = PutMode::Update(UpdateVersion { e_tag: Some(etag), version: None });
+            let options = PutOptions { mode, ..self.options(class) };
+            match store.put_opts(&path, PutPayload::from(bytes.clone()), options).await {
+                Ok(_) => return Ok(true),
+                Err(object_store::Error::Precondition { .. }) => return Ok(false),
+                // Not every store has this; what else is wrong with it, the plain write below will tell.
+                Err(e) => tracing::debug!("{key}: {e}"),
+            }
+        }
+        let put = store.put_opts(&path, PutPayload::from(bytes), self.options(class)).await;
+        put.map(|_| true).map_err(|e| store_error(self, "write", key, e))
     }
 
     /// By how many seconds the store's clock is ahead of this machine's, as far as that is known.

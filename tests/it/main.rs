@@ -12,6 +12,7 @@ mod layering;
 mod manifest;
 mod publish;
 mod registry;
+mod simulation;
 mod source;
 mod support;
 mod trust;

@@ -4,4 +4,5 @@ pub(crate) mod http;
 pub(crate) mod referee;
 pub(crate) mod second_reader;
 pub(crate) mod tarball;
+pub(crate) mod weather;
 pub(crate) mod world;

@@ -34,6 +34,8 @@ struct State {
     reads: Vec<String>,
     fault: Option<Fault>,
     dead: bool,
+    /// Several writers at once may write the same object.
+    crowded: bool,
     /// Broken rules.
     fouls: Vec<String>,
 }
@@ -41,8 +43,10 @@ struct State {
 #[derive(Clone, Default)]
 pub(crate) struct Referee {
     state: Arc<Mutex<State>>,
-    /// Serves reads, with their conditions and ranges.
+    /// Serves reads, with their conditions and ranges, and judges a replacement's condition.
     memory: Arc<InMemory>,
+    /// Held by each write from beginning to end.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Referee {
@@ -81,6 +85,11 @@ impl Referee {
         self.memory.delete(&Path::from(key)).await.unwrap();
     }
 
+    /// From now on, several writers are at work: two may put the same new object, which is no waste of either.
+    pub(crate) fn expect_a_crowd(&self) {
+        self.state.lock().unwrap().crowded = true;
+    }
+
     /// Fails the test if a rule was broken.
     pub(crate) fn assert_fair(&self) {
         let fouls = &self.state.lock().unwrap().fouls;
@@ -100,7 +109,7 @@ impl State {
             if second_reader::hex(bytes) != sha256 {
                 foul("I2: an object that is not what its name says");
             }
-            if self.objects.get(key).is_some_and(|old| old == bytes) {
+            if !self.crowded && self.objects.get(key).is_some_and(|old| old == bytes) {
                 foul("I5: rewritten with the same bytes");
             }
             for cited in second_reader::cited(bytes) {
@@ -140,6 +149,13 @@ impl ObjectStore for Referee {
         let bytes: Vec<u8> = payload.iter().flat_map(|b| b.to_vec()).collect();
         let key = location.as_ref().to_owned();
         let create = opts.mode == PutMode::Create;
+        let _turn = self.turn.lock().await;
+        if let PutMode::Update(expected) = &opts.mode {
+            let there = self.memory.head(location).await.ok().and_then(|m| m.e_tag);
+            if there != expected.e_tag {
+                return Err(Error::Precondition { path: key, source: "it is another one by now".into() });
+            }
+        }
         let (fault, number) = {
             let mut state = self.state.lock().unwrap();
             if state.dead {
