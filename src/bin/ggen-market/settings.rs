@@ -52,6 +52,23 @@ impl Settings {
         Self { config: Config::default(), ui, key_file_given }
     }
 
+    /// The same with the configuration file of the current directory.
+    pub(crate) fn with_file(&self) -> Result<Self, Failure> {
+        Self::load(self.ui, None, self.key_file_given)
+    }
+
+    /// What is known about a registry that may be there already, without opening it or its key.
+    pub(crate) fn known(&self, args: &Init) -> Known {
+        let registry = filled(env::var("GGEN_MARKET_REGISTRY").ok().as_ref());
+        Known {
+            origin: filled(args.origin.as_ref()).or_else(|| self.config.origin.as_ref().map(ToString::to_string)),
+            key: self.config.key.as_ref().map(ToString::to_string),
+            store: filled(args.store.as_ref()).or_else(|| self.config.store.clone()),
+            registry: registry.or_else(|| self.config.registry.clone()),
+            sources: self.sources(&[]).unwrap_or_default(),
+        }
+    }
+
     /// The error for a setting that nobody gave.
     fn missing(&self, what: &str, ways: &str, key: &str) -> Failure {
         let file = self.config.path.as_deref().unwrap_or(Path::new(config::FILE)).display();
@@ -193,6 +210,16 @@ impl Settings {
             None => client.latest().await?,
         })
     }
+}
+
+/// What templates are filled from, as far as it is known.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    pub(crate) origin: Option<String>,
+    pub(crate) key: Option<String>,
+    pub(crate) store: Option<String>,
+    pub(crate) registry: Option<String>,
+    pub(crate) sources: Vec<PathBuf>,
 }
 
 /// A registry that is open to write to.
