@@ -71,6 +71,9 @@ fn what_is_wrong_with_a_request_for_templates_is_told() {
         .code(2)
         .says(&["is of registry.example.com"]);
     s.run(&["init", "--template", "nginx", "--store", "deploy"]).code(2).says(&["would lie in the store"]);
+    let config = s.read("ggen-market.toml");
+    s.write("ggen-market.toml", config.replace("\norigin = ", "\n# origin = "));
+    s.run(&["init", "--template", "nginx", "--origin", "x\nuser root;"]).code(2).says(&["is not an origin"]);
     assert!(!s.path("deploy").exists());
     Sandbox::new().run(&["init", "--template", "nginx"]).code(2).says(&["no origin is set"]);
 }

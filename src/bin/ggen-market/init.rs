@@ -93,12 +93,12 @@ pub(crate) async fn run(args: &Init, settings: &Settings, config: Option<&Path>)
 /// Writes templates for a registry that has its configuration already.
 fn write_templates(args: &Init, settings: &Settings) -> Result<Code, Failure> {
     let known = settings.known(args);
-    let said = settings.config.origin.as_ref().map(ToString::to_string);
-    if let (Some(said), Some(wanted)) = (&said, &known.origin)
-        && said != wanted
-    {
-        return Err(Failure::usage(format!("the {} here is of {said}, not of {wanted}", config::FILE))
-            .hint("another registry wants another folder"));
+    if let Some(wanted) = &known.origin {
+        let wanted: Origin = wanted.parse().map_err(ggen_marketplace::Error::from)?;
+        if let Some(said) = settings.config.origin.as_ref().filter(|said| **said != wanted) {
+            return Err(Failure::usage(format!("the {} here is of {said}, not of {wanted}", config::FILE))
+                .hint("another registry wants another folder"));
+        }
     }
     let templates = template::render(&args.templates, &Places::new(&known));
     template::check(&templates, known.store.as_deref(), args.force)?;
