@@ -15,36 +15,36 @@ use std::{
 };
 use tempfile::TempDir;
 
-const ORIGIN: &str = "registry.example.com/ggen";
+pub(crate) const ORIGIN: &str = "registry.example.com/ggen";
 
 /// A folder with a home of its own, in which the program is run.
-struct Sandbox {
-    dir: TempDir,
+pub(crate) struct Sandbox {
+    pub(crate) dir: TempDir,
     env: Vec<(String, String)>,
 }
 
 /// What a run came to.
-struct Run {
-    code: i32,
-    out: String,
-    err: String,
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Run {
     #[track_caller]
-    fn ok(self) -> Self {
+    pub(crate) fn ok(self) -> Self {
         self.code(0)
     }
 
     #[track_caller]
-    fn code(self, code: i32) -> Self {
+    pub(crate) fn code(self, code: i32) -> Self {
         assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
         self
     }
 
     /// Standard error holds all of these.
     #[track_caller]
-    fn says(self, parts: &[&str]) -> Self {
+    pub(crate) fn says(self, parts: &[&str]) -> Self {
         for part in parts {
             assert!(self.err.contains(part), "{part:?} is not in\n{}", self.err);
         }
@@ -53,25 +53,25 @@ impl Run {
 
     /// The one JSON document on standard output.
     #[track_caller]
-    fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e} in\n{}", self.out))
     }
 }
 
 impl Sandbox {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap(), env: Vec::new() }
     }
 
     /// With an empty registry.
-    fn with_registry() -> Self {
+    pub(crate) fn with_registry() -> Self {
         let sandbox = Self::new();
         sandbox.run(&["init", "--store", "registry", "--origin", ORIGIN]).ok();
         sandbox
     }
 
     /// With a registry that holds `crate:hello` 1.0.0 and 1.1.0 and `pack:greeter` 0.1.0.
-    fn published() -> Self {
+    pub(crate) fn published() -> Self {
         let sandbox = Self::with_registry();
         sandbox.a_crate("hello", "1.0.0", "Says hello");
         sandbox.a_crate("hello", "1.1.0", "Says hello to everybody");
@@ -80,21 +80,21 @@ impl Sandbox {
         sandbox
     }
 
-    fn path(&self, path: &str) -> PathBuf {
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.dir.path().join(path)
     }
 
-    fn write(&self, path: &str, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, path: &str, bytes: impl AsRef<[u8]>) {
         let path = self.path(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, bytes).unwrap();
     }
 
-    fn read(&self, path: &str) -> String {
+    pub(crate) fn read(&self, path: &str) -> String {
         std::fs::read_to_string(self.path(path)).unwrap()
     }
 
-    fn a_crate(&self, name: &str, version: &str, description: &str) {
+    pub(crate) fn a_crate(&self, name: &str, version: &str, description: &str) {
         let manifest = format!(
             "[package]\nname = \"{name}\"\nversion = \"{version}\"\ndescription = \"{description}\"\n\
              license = \"MIT\"\nkeywords = [\"greeting\"]\n\n[dependencies]\nserde = {{ version = \"1\", optional = true }}\n"
@@ -111,7 +111,7 @@ impl Sandbox {
         self.write(&format!("packages/{name}/README.md"), format!("# {name}\n\nFor \x1b[31mall\x1b[0m.\n"));
     }
 
-    fn set(&mut self, name: &str, value: &str) {
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.env.retain(|(n, _)| n != name);
         self.env.push((name.into(), value.into()));
     }
@@ -130,7 +130,7 @@ impl Sandbox {
         self.command(args).output().unwrap()
     }
 
-    fn run(&self, args: &[&str]) -> Run {
+    pub(crate) fn run(&self, args: &[&str]) -> Run {
         let output = self.output(args);
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Run { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
@@ -141,7 +141,7 @@ impl Sandbox {
     }
 
     /// The public key, as `init` wrote it down.
-    fn key(&self) -> String {
+    pub(crate) fn key(&self) -> String {
         self.run(&["key"]).ok().out.trim().to_owned()
     }
 

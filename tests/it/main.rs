@@ -6,6 +6,7 @@ mod archive;
 mod cli;
 mod client;
 mod crash;
+mod deploy;
 mod docs;
 mod http;
 mod layering;

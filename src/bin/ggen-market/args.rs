@@ -3,6 +3,7 @@
 //! Every setting is an option, an environment variable and a key of the configuration file. What a single run is asked to
 //! do (`--delete`, `--force`, `--dry-run`, …) is an option only: a variable that was left over in some shell must not delete.
 
+use crate::template::Template;
 use clap::{
     ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum,
     builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser},
@@ -194,7 +195,11 @@ pub(crate) struct Init {
     pub(crate) single_writer: bool,
     #[command(flatten)]
     pub(crate) cache: Cache,
-    /// Write the configuration file also where one is (a key file is never written over)
+    /// Write out what an operator needs, too; may be repeated. Where a ggen-market.toml is, nothing else is done
+    #[arg(long = "template", value_name = "NAME", value_enum)]
+    pub(crate) templates: Vec<Template>,
+    /// Write files also where there are some: the configuration file, or with --template there the templates' files (a key
+    /// file is never written over)
     #[arg(long)]
     pub(crate) force: bool,
 }

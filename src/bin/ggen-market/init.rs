@@ -1,4 +1,4 @@
-//! `init`: a new registry, its key and its configuration.
+//! `init`: a new registry, its key and its configuration; and with `--template` what an operator needs around it.
 //!
 //! The order makes every interruption harmless. The key comes first, since a registry whose key is lost can never be
 //! written again; a key that is there is used and never written over. The registry comes last.
@@ -7,28 +7,28 @@ use crate::{
     args::Init,
     config,
     failure::{Code, Failure},
+    files::write_new,
     output::Ui,
-    settings::{Settings, lies_in, public_key_file, read_key},
+    settings::{Known, Settings, lies_in, public_key_file, read_key},
+    template::{self, Places, Rendered},
 };
 use ggen_marketplace::{Registry, SigningKey, Store, trust::Origin};
 use serde::Serialize;
-use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write as _},
-    path::Path,
-};
+use std::{fs, path::Path};
 use zeroize::Zeroizing;
 
 const KEY_FILE: &str = "ggen-market.key";
 
 #[derive(Serialize)]
 struct Document {
-    origin: String,
-    store: String,
-    key: String,
-    key_file: String,
+    origin: Option<String>,
+    store: Option<String>,
+    key: Option<String>,
+    key_file: Option<String>,
     config: String,
-    generation: u64,
+    /// None where only templates were written.
+    generation: Option<u64>,
+    templates: Vec<Rendered>,
 }
 
 pub(crate) async fn run(args: &Init, settings: &Settings, config: Option<&Path>) -> Result<Code, Failure> {
@@ -36,6 +36,9 @@ pub(crate) async fn run(args: &Init, settings: &Settings, config: Option<&Path>)
         // The paths in it would have to be worked out anew, for no gain: it can be moved by hand.
         return Err(Failure::usage(format!("`init` writes {} into the current directory", config::FILE))
             .hint("leave out --config and GGEN_MARKET_CONFIG, and change to the folder where the file should be"));
+    }
+    if !args.templates.is_empty() && Path::new(config::FILE).symlink_metadata().is_ok() {
+        return write_templates(args, &settings.with_file()?);
     }
     let origin = args.origin.as_ref().filter(|o| !o.is_empty()).ok_or_else(|| {
         Failure::usage("no origin is set")
@@ -59,6 +62,8 @@ pub(crate) async fn run(args: &Init, settings: &Settings, config: Option<&Path>)
                 .hint("a store is public: run this where the configuration may stay"));
         }
     }
+    // What cannot be written is found before anything is.
+    template::check(&template::render(&args.templates, &Places::default()), Some(&location), args.force)?;
     let (key, new_key) = key(&key_file, &origin)?;
     let verifier = key.verifier().to_string();
     let new_config = config_file.symlink_metadata().is_err();
@@ -71,23 +76,59 @@ pub(crate) async fn run(args: &Init, settings: &Settings, config: Option<&Path>)
         }
         return Err(e.into());
     }
+    let known = Known { key: Some(verifier.clone()), ..settings.known(args) };
+    let templates = template::render(&args.templates, &Places::new(&known));
     let document = Document {
-        origin: origin.to_string(),
-        store: store.to_string(),
-        key: verifier,
-        key_file: key_file.display().to_string(),
+        origin: Some(origin.to_string()),
+        store: Some(store.to_string()),
+        key: Some(verifier),
+        key_file: Some(key_file.display().to_string()),
         config: config::FILE.into(),
-        generation: 0,
+        generation: Some(0),
+        templates,
     };
-    announce(&settings.ui, &document, new_key)
+    announce(&settings.ui, &document, new_key, args.force)
 }
 
-fn announce(ui: &Ui, made: &Document, new_key: bool) -> Result<Code, Failure> {
-    let Document { origin, store, key, key_file, config, .. } = made;
+/// Writes templates for a registry that has its configuration already.
+fn write_templates(args: &Init, settings: &Settings) -> Result<Code, Failure> {
+    let known = settings.known(args);
+    if let Some(wanted) = &known.origin {
+        let wanted: Origin = wanted.parse().map_err(ggen_marketplace::Error::from)?;
+        if let Some(said) = settings.config.origin.as_ref().filter(|said| **said != wanted) {
+            return Err(Failure::usage(format!("the {} here is of {said}, not of {wanted}", config::FILE))
+                .hint("another registry wants another folder"));
+        }
+    }
+    let templates = template::render(&args.templates, &Places::new(&known));
+    template::check(&templates, known.store.as_deref(), args.force)?;
+    template::write(&templates, args.force, &settings.ui)?;
+    if !settings.ui.json {
+        template::print(&templates, &settings.ui)?;
+        return Ok(Code::Done);
+    }
+    settings.ui.document(&Document {
+        origin: known.origin,
+        store: known.store,
+        key: known.key,
+        key_file: settings.config.key_file.as_ref().map(|f| f.display().to_string()),
+        config: config::FILE.into(),
+        generation: None,
+        templates,
+    })?;
+    Ok(Code::Done)
+}
+
+fn announce(ui: &Ui, made: &Document, new_key: bool, force: bool) -> Result<Code, Failure> {
+    let shown = |text: &Option<String>| text.clone().unwrap_or_default();
+    let (origin, store, key) = (shown(&made.origin), shown(&made.store), shown(&made.key));
     let known = if new_key { "" } else { ", which was there already" };
     ui.note(&format!("{store} holds a new registry, {origin}"));
+    let key_file = shown(&made.key_file);
     ui.note(&format!("{key_file} holds its secret key{known}: keep a copy in a safe place, and never publish it"));
-    ui.note(&format!("{config} says where everything is; `ggen-market build --source FOLDER` publishes"));
+    ui.note(&format!("{} says where everything is; `ggen-market build --source FOLDER` publishes", made.config));
+    // Only now: the registry is there whatever becomes of these.
+    template::write(&made.templates, force, ui)?;
     ui.note("readers pin this public key:");
     if ui.json {
         ui.document(made)?;
@@ -115,28 +156,6 @@ fn key(path: &Path, origin: &Origin) -> Result<(SigningKey, bool), Failure> {
     Ok((key, true))
 }
 
-/// Writes a file whole or not at all, flushed, with those permissions from its first moment.
-fn write_new(path: &Path, bytes: &[u8], over: bool, mode: u32) -> Result<(), Failure> {
-    let failed = |e: io::Error| Failure::io("write", path, &e);
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Temporary files are private, so a secret is at no time readable by others.
-    let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    temporary.write_all(bytes).map_err(failed)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        temporary.as_file().set_permissions(fs::Permissions::from_mode(mode)).map_err(failed)?;
-    }
-    #[cfg(not(unix))]
-    let _ = mode;
-    temporary.as_file().sync_all().map_err(failed)?;
-    let persisted = if over { temporary.persist(path) } else { temporary.persist_noclobber(path) };
-    persisted.map_err(|e| failed(e.error))?;
-    // Not every system can flush a folder.
-    let _ = OpenOptions::new().read(true).open(folder).and_then(|f| f.sync_all());
-    Ok(())
-}
-
 /// The configuration file, commented.
 fn text(origin: &Origin, store: &str, verifier: &str, key_file: &Path) -> Result<String, Failure> {
     let key_file: &str = key_file
@@ -152,15 +171,7 @@ fn text(origin: &Origin, store: &str, verifier: &str, key_file: &Path) -> Result
         "key_file" => quoted(key_file),
         other => unreachable!("the template has no place for {other:?}"),
     };
-    // In one pass: a path that holds a place's text is a path like any other.
-    let mut pieces = include_str!("../../../templates/ggen-market.toml").split("{{");
-    let mut out = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        let (name, rest) = piece.split_once("}}").unwrap_or((piece, ""));
-        out.push_str(&value(name));
-        out.push_str(rest);
-    }
-    Ok(out)
+    Ok(template::fill(include_str!("../../../templates/ggen-market.toml"), value))
 }
 
 #[cfg(test)]

@@ -53,6 +53,23 @@ impl Settings {
         Self { config: Config::default(), ui, key_file_given }
     }
 
+    /// The same with the configuration file of the current directory.
+    pub(crate) fn with_file(&self) -> Result<Self, Failure> {
+        Self::load(self.ui, None, self.key_file_given)
+    }
+
+    /// What is known about a registry that may be there already, without opening it or its key.
+    pub(crate) fn known(&self, args: &Init) -> Known {
+        let registry = filled(env::var("GGEN_MARKET_REGISTRY").ok().as_ref());
+        Known {
+            origin: filled(args.origin.as_ref()).or_else(|| self.config.origin.as_ref().map(ToString::to_string)),
+            key: self.config.key.as_ref().map(ToString::to_string),
+            store: filled(args.store.as_ref()).or_else(|| self.config.store.clone()),
+            registry: registry.or_else(|| self.config.registry.clone()),
+            sources: self.sources(&[]).unwrap_or_default(),
+        }
+    }
+
     /// The error for a setting that nobody gave.
     fn missing(&self, what: &str, ways: &str, key: &str) -> Failure {
         let file = self.config.path.as_deref().unwrap_or(Path::new(config::FILE)).display();
@@ -205,6 +222,16 @@ impl Settings {
     }
 }
 
+/// What templates are filled from, as far as it is known.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    pub(crate) origin: Option<String>,
+    pub(crate) key: Option<String>,
+    pub(crate) store: Option<String>,
+    pub(crate) registry: Option<String>,
+    pub(crate) sources: Vec<PathBuf>,
+}
+
 /// A registry that is open to write to.
 pub(crate) struct Writing {
     pub(crate) registry: Registry,
@@ -263,7 +290,11 @@ pub(crate) fn read_key(path: &Path) -> Result<SigningKey, Failure> {
     {
         use std::os::unix::fs::PermissionsExt as _;
         let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
+        // systemd lets a service read its credentials by an access list, which shows as the right of the group; nobody else
+        // reaches the folder.
+        let credentials = env::var_os("CREDENTIALS_DIRECTORY").filter(|f| !f.is_empty());
+        let credential = credentials.is_some_and(|folder| lies_in(path, Path::new(&folder)));
+        if mode & if credential { 0o037 } else { 0o077 } != 0 {
             return Err(Failure::usage(format!(
                 "others than you can read the key file {} (mode {mode:04o})",
                 path.display()

@@ -113,7 +113,7 @@ fn every_verb_prints_one_json_document() {
         document.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ")
     };
     let init = members(&["--json", "init", "--store", "registry", "--origin", ORIGIN]);
-    assert_eq!(init, "config generation key key_file origin store");
+    assert_eq!(init, "config generation key key_file origin store templates");
     s.a_crate("hello", "1.0.0", "Says hello");
     let built = members(&["build", "--source", "packages", "--json"]);
     assert_eq!(

@@ -85,6 +85,32 @@ fn a_key_file_is_private_and_one_that_is_not_is_refused() {
     s.run(&["key"]).ok();
 }
 
+/// systemd shows the access list by which a service reads its credentials as a right of the group.
+#[test]
+#[cfg(unix)]
+fn a_credential_of_systemd_may_be_readable_by_its_group_and_by_nobody_else() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut s = Sandbox::with_registry();
+    s.write("credentials/key", s.read("ggen-market.key"));
+    let path = s.path("credentials/key");
+    let mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    let key = ["key", "--key-file", "credentials/key"];
+    mode(0o440);
+    s.run(&key).code(2).says(&["mode 0440"]);
+    s.set("CREDENTIALS_DIRECTORY", s.path("credentials").to_str().unwrap());
+    s.run(&key).ok();
+    for open in [0o444, 0o460, 0o450] {
+        mode(open);
+        s.run(&key).code(2).says(&[&format!("mode {open:04o}")]);
+    }
+    // That folder alone.
+    s.set("CREDENTIALS_DIRECTORY", s.path("elsewhere").to_str().unwrap());
+    mode(0o440);
+    s.run(&key).code(2);
+    s.set("CREDENTIALS_DIRECTORY", "");
+    s.run(&key).code(2);
+}
+
 #[test]
 fn a_key_in_the_environment_stands_in_for_a_file() {
     let mut s = Sandbox::with_registry();

@@ -1,0 +1,31 @@
+//! Files that are written into the user's folders.
+
+use crate::failure::Failure;
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    path::Path,
+};
+
+/// Writes a file whole or not at all, flushed, with those permissions from its first moment. One that is there is written
+/// over only if `over` says so.
+pub(crate) fn write_new(path: &Path, bytes: &[u8], over: bool, mode: u32) -> Result<(), Failure> {
+    let failed = |e: io::Error| Failure::io("write", path, &e);
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Temporary files are private, so a secret is at no time readable by others.
+    let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    temporary.write_all(bytes).map_err(failed)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        temporary.as_file().set_permissions(fs::Permissions::from_mode(mode)).map_err(failed)?;
+    }
+    #[cfg(not(unix))]
+    let _ = mode;
+    temporary.as_file().sync_all().map_err(failed)?;
+    let persisted = if over { temporary.persist(path) } else { temporary.persist_noclobber(path) };
+    persisted.map_err(|e| failed(e.error))?;
+    // Not every system can flush a folder.
+    let _ = OpenOptions::new().read(true).open(folder).and_then(|f| f.sync_all());
+    Ok(())
+}
