@@ -4,6 +4,7 @@ use super::{
     plan::{Change, Outcome, Plan, plan},
     put::{Session, Tally, Work},
     registry::{BuildOptions, Registry},
+    watch::Watch,
 };
 use crate::{
     Error, ErrorKind, Result,
@@ -31,6 +32,8 @@ pub(super) struct Batch {
     pub(super) spool: Arc<Spool>,
     /// Commit a generation also when nothing changes, so that readers may go by the registry for longer.
     pub(super) renew: bool,
+    /// Started when the run was.
+    pub(super) watch: Watch,
 }
 
 /// What came of it.
@@ -52,11 +55,11 @@ impl Registry {
     /// Brings the changes into the registry. Returns without writing anything when nothing changes, when `dry_run` asks for
     /// it, or when some release has to be read again first ([`Outcome::Stale`]).
     pub(super) async fn commit(&self, batch: &Batch, options: &BuildOptions) -> Result<Committed> {
-        let mut session = Session::begin(options.now);
+        let mut session = Session::begin(batch.watch);
         // Nodes never change, so a writer that plans anew fetches only those that the winner wrote.
         let mut nodes = Nodes::new();
         for attempt in 0..ATTEMPTS {
-            let mut head = self.head(session.now(), !options.dry_run).await?;
+            let mut head = self.head(&batch.watch, !options.dry_run).await?;
             head.tree.nodes = std::mem::take(&mut nodes);
             let changes = Arc::clone(&batch.changes);
             let Plan { packages, outcomes, changed } = self.with_tree(&mut head, move |t| plan(t, &changes)).await?;
@@ -82,7 +85,7 @@ impl Registry {
                     session = session.anew();
                     self.put_state(batch, &work, &mut head, &mut session, options).await?;
                 }
-                self.publish_checkpoint(&slot, options, &mut session).await?;
+                self.publish_checkpoint(&slot, &batch.watch, options, &mut session.tally).await?;
                 return Ok(committed(&slot, true, work, session.tally));
             }
             tracing::info!("generation {} went to another writer; planning anew", slot.claim().generation);
@@ -175,10 +178,11 @@ impl Registry {
     pub(super) async fn publish_checkpoint(
         &self,
         slot: &Slot,
+        watch: &Watch,
         options: &BuildOptions,
-        session: &mut Session,
+        tally: &mut Tally,
     ) -> Result<()> {
-        let moved = self.move_pointer(slot.clone(), options, session).await;
+        let moved = self.move_pointer(slot.clone(), watch, options, tally).await;
         moved.map_err(|e| {
             let generation = slot.claim().generation;
             Error::new(e.kind(), format!("generation {generation} is committed, but readers do not see it yet"))
@@ -187,11 +191,17 @@ impl Registry {
         })
     }
 
-    async fn move_pointer(&self, mut slot: Slot, options: &BuildOptions, session: &mut Session) -> Result<()> {
+    async fn move_pointer(
+        &self,
+        mut slot: Slot,
+        watch: &Watch,
+        options: &BuildOptions,
+        tally: &mut Tally,
+    ) -> Result<()> {
         let mut lost = 0;
         loop {
             let checkpoint = Checkpoint::sign(&slot, &self.key)?;
-            self.trusted.see(&checkpoint, session.now())?.0.require_honest()?;
+            self.trusted.see(&checkpoint, watch.now())?.0.require_honest()?;
             let (there, etag) = match self.store.get_signed(keys::CHECKPOINT, None).await? {
                 Fetched::New { bytes, etag } => (Checkpoint::open(bytes, &self.keys).ok(), etag),
                 Fetched::Absent | Fetched::NotModified => (None, None),
@@ -206,7 +216,7 @@ impl Registry {
                     lost += 1;
                     continue;
                 }
-                session.tally.add(checkpoint.bytes().len() as u64);
+                tally.add(checkpoint.bytes().len() as u64);
             }
             match self.follow_log(Some(slot.clone())).await? {
                 Some(newest) if newest != slot => slot = newest,

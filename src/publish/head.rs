@@ -1,11 +1,10 @@
 //! Where the registry stands: its newest slot, and the snapshot that slot commits.
 
-use super::registry::Registry;
+use super::{registry::Registry, watch::Watch};
 use crate::{
     Error, ErrorKind, Result, cpu,
     format::{self, Snapshot, keys, limits},
     index::{Missing, Node, Nodes, Tree},
-    package::Timestamp,
     store::{Fetched, load_nodes},
     trust::{Checkpoint, Slot},
 };
@@ -20,7 +19,7 @@ pub(super) struct Head {
 impl Registry {
     /// The newest slot: what the checkpoint says, and then as many further slots as there are. A checkpoint that is behind
     /// was left so by a run that died after its claim; with `mend` it is brought up to date, since the claim is what counts (I3).
-    pub(super) async fn newest_slot(&self, now: Timestamp, mend: bool) -> Result<Slot> {
+    pub(super) async fn newest_slot(&self, watch: &Watch, mend: bool) -> Result<Slot> {
         let (seen, etag) = match self.store.get_signed(keys::CHECKPOINT, None).await? {
             Fetched::New { bytes, etag } => (Some(Checkpoint::open(bytes, &self.keys)?), etag),
             Fetched::NotModified | Fetched::Absent => (None, None),
@@ -28,7 +27,7 @@ impl Registry {
         let begin = seen.as_ref().map(|c| c.slot().clone());
         let Some(slot) = self.follow_log(begin.clone()).await? else { return Err(self.no_registry()?) };
         let checkpoint = Checkpoint::sign(&slot, &self.key)?;
-        let (decision, trusted) = self.trusted.see(&checkpoint, now)?;
+        let (decision, trusted) = self.trusted.see(&checkpoint, watch.now())?;
         decision.require_honest()?;
         if trusted.generation() > slot.claim().generation {
             return Err(rolled_back(&self.store.to_string(), trusted.generation(), slot.claim().generation));
@@ -82,8 +81,8 @@ impl Registry {
     }
 
     /// The newest commit, and its snapshot.
-    pub(super) async fn head(&self, now: Timestamp, mend: bool) -> Result<Head> {
-        let slot = self.newest_slot(now, mend).await?;
+    pub(super) async fn head(&self, watch: &Watch, mend: bool) -> Result<Head> {
+        let slot = self.newest_slot(watch, mend).await?;
         let link = slot.claim().snapshot;
         let raw = self.store.get_raw(&link, limits::NODE, limits::NODE_RAW).await?;
         let place = || self.store.place(&keys::blob(&link.sha256));

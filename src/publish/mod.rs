@@ -9,5 +9,6 @@ mod plan;
 mod put;
 mod registry;
 mod stage;
+mod watch;
 
 pub use registry::{BuildOptions, Progress, Registry, Report};

@@ -5,19 +5,19 @@ use super::{
     head::Head,
     plan::{BlobAt, Outcome, What},
     registry::{BuildOptions, Progress, Registry},
+    watch::Watch,
 };
 use crate::{
     Error, ErrorKind, Result, cpu,
     format::{Changes, Entry, FORMAT_VERSION, NodeType, Object, PackageLines, Snapshot, limits},
     index::{Edited, edit},
-    package::{Link, Sha256, Timestamp},
+    package::{Link, Sha256},
     source::Spool,
     store::{Later, PARALLEL, Payload, Put},
 };
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use std::{collections::HashSet, sync::Arc, time::Duration};
-use tokio::time::Instant;
 
 /// What was written.
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,35 +48,24 @@ const SESSION: Duration = Duration::from_secs(12 * 3600);
 pub(super) struct Session {
     done: HashSet<Sha256>,
     pub(super) tally: Tally,
-    /// The time that the run stamps, and how to tell how long ago that was.
-    now: Timestamp,
-    began: Instant,
-    /// The other clock: the first one stands still while a machine sleeps.
-    wall: Timestamp,
+    /// The run's.
+    watch: Watch,
+    /// Its own.
+    began: Watch,
 }
 
 impl Session {
-    pub(super) fn begin(now: Timestamp) -> Self {
-        let (began, wall) = (Instant::now(), Timestamp::now());
-        Self { done: HashSet::new(), tally: Tally::default(), now, began, wall }
+    pub(super) fn begin(watch: Watch) -> Self {
+        Self { done: HashSet::new(), tally: Tally::default(), watch, began: Watch::start(watch.now()) }
     }
 
     /// Forgets what was written, and only counts it.
     pub(super) fn anew(self) -> Self {
-        Self { tally: self.tally, ..Self::begin(self.now()) }
-    }
-
-    fn elapsed(&self) -> Duration {
-        self.began.elapsed().max(Timestamp::now().since(self.wall))
-    }
-
-    /// The time that the run stamps, and what has passed since.
-    pub(super) fn now(&self) -> Timestamp {
-        self.now.plus(self.elapsed())
+        Self { tally: self.tally, ..Self::begin(self.watch) }
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.elapsed() > SESSION
+        self.began.elapsed() > SESSION
     }
 }
 
@@ -138,7 +127,7 @@ impl Registry {
         puts.retain(|(link, _)| session.done.insert(link.sha256));
         let total = puts.len() as u64;
         let mut finished = 0;
-        let now = session.now();
+        let now = session.watch.now();
         let mut running =
             futures::stream::iter(puts)
                 .map(|(link, payload)| async move {

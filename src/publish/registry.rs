@@ -3,8 +3,9 @@
 use super::{
     commit::{Batch, Committed},
     plan::{self, Change, Outcome, What, shown},
-    put::Session,
+    put::Tally,
     stage::stage,
+    watch::Watch,
 };
 use crate::{
     Error, ErrorKind, Result, cpu,
@@ -188,6 +189,7 @@ impl Registry {
             Error::new(ErrorKind::Invalid, format!("there is a registry in {} already", self.store))
                 .with_hint("use it as it is, or take an empty folder")
         };
+        let watch = Watch::start(options.now);
         match self.read_slot(0).await {
             Ok(None) => {}
             Ok(Some(_)) => return Err(exists()),
@@ -229,7 +231,7 @@ impl Registry {
         if !self.claim(&slot, options).await? {
             return Err(exists());
         }
-        self.publish_checkpoint(&slot, options, &mut Session::begin(options.now)).await
+        self.publish_checkpoint(&slot, &watch, options, &mut Tally::default()).await
     }
 
     /// Publishes what the sources hold and the registry does not. Safe to repeat, to interrupt at any point and to run
@@ -240,8 +242,9 @@ impl Registry {
     /// that the message says, was committed.
     pub async fn build(&self, sources: &[PathBuf], options: &BuildOptions) -> Result<Report> {
         // First the store: a wrong key or an unreachable bucket should not wait for the end of a long scan.
-        self.newest_slot(options.now, !options.dry_run).await?;
-        let (mut batch, mut refused, scan) = self.scan(sources, options).await?;
+        let watch = Watch::start(options.now);
+        self.newest_slot(&watch, !options.dry_run).await?;
+        let (mut batch, mut refused, scan) = self.scan(sources, watch, options).await?;
         let deletion_skipped = options.delete && !refused.is_empty();
         if options.delete && !deletion_skipped {
             self.add_removals(&mut batch, options).await?;
@@ -275,14 +278,20 @@ impl Registry {
 
     /// Renews the time until which readers may go by the registry, with nothing new in it.
     pub async fn refresh(&self, options: &BuildOptions) -> Result<Report> {
-        let batch = Batch { changes: Arc::default(), spool: new_spool()?, renew: true };
+        let batch =
+            Batch { changes: Arc::default(), spool: new_spool()?, renew: true, watch: Watch::start(options.now) };
         let committed = self.commit(&batch, options).await?;
         Ok(report(&batch, committed, Vec::new(), ScanStats::default()))
     }
 
     async fn mark(&self, package: &PackageId, what: What, options: &BuildOptions) -> Result<Report> {
         let change = Change { key: package.key(), label: package.label().into(), place: None, what };
-        let batch = Batch { changes: Arc::new(vec![change]), spool: new_spool()?, renew: false };
+        let batch = Batch {
+            changes: Arc::new(vec![change]),
+            spool: new_spool()?,
+            renew: false,
+            watch: Watch::start(options.now),
+        };
         let committed = self.commit(&batch, options).await?;
         let mut report = report(&batch, committed, Vec::new(), ScanStats::default());
         match report.refused.pop() {
@@ -291,7 +300,12 @@ impl Registry {
         }
     }
 
-    async fn scan(&self, sources: &[PathBuf], options: &BuildOptions) -> Result<(Batch, Vec<Refusal>, ScanStats)> {
+    async fn scan(
+        &self,
+        sources: &[PathBuf],
+        watch: Watch,
+        options: &BuildOptions,
+    ) -> Result<(Batch, Vec<Refusal>, ScanStats)> {
         let spool = new_spool()?;
         let (sources, options, shared) = (sources.to_vec(), options.clone(), Arc::clone(&spool));
         let (changes, refused, stats) = cpu::run(move || {
@@ -314,13 +328,13 @@ impl Registry {
             Ok::<_, Error>((changes, refused, stats))
         })
         .await?;
-        Ok((Batch { changes: Arc::new(changes), spool, renew: false }, refused, stats))
+        Ok((Batch { changes: Arc::new(changes), spool, renew: false, watch }, refused, stats))
     }
 
     /// Adds the tombstones of what the registry has and the sources do not. They are worked out once: what others publish
     /// while this run is under way is not taken away.
     async fn add_removals(&self, batch: &mut Batch, options: &BuildOptions) -> Result<()> {
-        let mut head = self.head(options.now, !options.dry_run).await?;
+        let mut head = self.head(&batch.watch, !options.dry_run).await?;
         let all = self.with_tree(&mut head, index::all).await?;
         let removals = plan::removals(all.iter(), &batch.changes, options.now);
         if let Some(changes) = Arc::get_mut(&mut batch.changes) {

@@ -1,0 +1,30 @@
+//! What time it is, in the time that a run stamps.
+
+use crate::package::Timestamp;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The time that a run stamps, and what has passed since. A run can take days, because a request hangs or a laptop sleeps;
+/// what it reads then must not seem to come from the future.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Watch {
+    start: Timestamp,
+    began: Instant,
+    /// A second clock: the first one stands still while a machine sleeps, and this one can be set.
+    wall: Timestamp,
+}
+
+impl Watch {
+    pub(super) fn start(now: Timestamp) -> Self {
+        Self { start: now, began: Instant::now(), wall: Timestamp::now() }
+    }
+
+    /// How long ago it was started.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.began.elapsed().max(Timestamp::now().since(self.wall))
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.start.plus(self.elapsed())
+    }
+}
