@@ -11,4 +11,4 @@ mod registry;
 mod stage;
 mod watch;
 
-pub use registry::{BuildOptions, Progress, Registry, Report};
+pub use registry::{BuildOptions, Progress, RandomSource, Registry, Report};

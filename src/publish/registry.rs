@@ -43,6 +43,9 @@ pub struct Registry {
     pub(super) trusted: TrustedState,
 }
 
+/// Fills bytes with what nobody can foresee.
+pub type RandomSource = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
+
 /// How to write.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -65,7 +68,7 @@ pub struct BuildOptions {
     pub progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
     /// Where the random bytes of a claim, and of the pauses between two of them, come from: the system, if nothing else is
     /// given. Only for simulations, which want the same run twice: a claim whose bytes repeat can be taken for another's.
-    pub random: Option<Arc<dyn Fn(&mut [u8]) + Send + Sync>>,
+    pub random: Option<RandomSource>,
 }
 
 impl BuildOptions {
