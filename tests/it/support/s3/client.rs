@@ -1,0 +1,71 @@
+//! Getting into an S3 server. The only place of the tests that builds a client for one.
+
+use ggen_marketplace::Store;
+use object_store::{
+    BackoffConfig, ClientOptions, ObjectStore, RetryConfig,
+    aws::{AmazonS3Builder, Checksum},
+    prefix::PrefixStore,
+};
+use std::{sync::Arc, time::Duration};
+
+/// Where a bucket is, and who asks.
+#[derive(Debug, Clone)]
+pub(crate) struct Access {
+    pub(crate) endpoint: String,
+    pub(crate) bucket: String,
+    /// In front of every key; empty for none.
+    pub(crate) prefix: String,
+    pub(crate) region: String,
+    pub(crate) key: String,
+    pub(crate) secret: String,
+    /// How often the client tries again by itself.
+    pub(crate) retries: usize,
+    /// How long one request may take.
+    pub(crate) timeout: Duration,
+    /// Whether a digest of each body is sent as a header of its own.
+    pub(crate) checksum: bool,
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self {
+            endpoint: String::new(),
+            bucket: String::new(),
+            prefix: String::new(),
+            region: "us-east-1".into(),
+            key: String::new(),
+            secret: String::new(),
+            retries: 0,
+            timeout: Duration::from_secs(30),
+            checksum: true,
+        }
+    }
+}
+
+impl Access {
+    pub(crate) fn object_store(&self) -> Arc<dyn ObjectStore> {
+        // The first to install a provider wins, and any will do.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let backoff =
+            BackoffConfig { init_backoff: Duration::from_millis(5), max_backoff: Duration::from_millis(50), base: 2.0 };
+        let retry = RetryConfig { backoff, max_retries: self.retries, retry_timeout: Duration::from_secs(30) };
+        let mut builder = AmazonS3Builder::new()
+            .with_client_options(ClientOptions::new().with_allow_http(true).with_timeout(self.timeout))
+            .with_endpoint(&self.endpoint)
+            .with_region(&self.region)
+            .with_bucket_name(&self.bucket)
+            .with_access_key_id(&self.key)
+            .with_secret_access_key(&self.secret)
+            .with_allow_http(true)
+            .with_retry(retry);
+        if self.checksum {
+            builder = builder.with_checksum_algorithm(Checksum::SHA256);
+        }
+        let s3 = builder.build().unwrap();
+        if self.prefix.is_empty() { Arc::new(s3) } else { Arc::new(PrefixStore::new(s3, self.prefix.as_str())) }
+    }
+
+    pub(crate) fn store(&self) -> Store {
+        Store::new(self.object_store(), &format!("s3://{}/{}", self.bucket, self.prefix))
+    }
+}
