@@ -12,6 +12,8 @@ mod layering;
 mod manifest;
 mod publish;
 mod registry;
+mod s3;
 mod source;
+mod store;
 mod support;
 mod trust;

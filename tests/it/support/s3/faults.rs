@@ -59,14 +59,7 @@ pub(crate) struct Fault {
 impl Fault {
     /// Strikes all requests but for what the other methods leave out.
     pub(crate) fn new(effect: Effect) -> Self {
-        Self {
-            effect,
-            ops: None,
-            keys: Box::new(|_| true),
-            times: Times::Always,
-            matched: 0,
-            made: BTreeMap::new(),
-        }
+        Self { effect, ops: None, keys: Box::new(|_| true), times: Times::Always, matched: 0, made: BTreeMap::new() }
     }
 
     /// Only these operations.

@@ -66,13 +66,7 @@ pub(super) fn list(state: &State, asked: &Asked) -> Reply {
     Reply::xml(out + "</ListBucketResult>")
 }
 
-fn page(
-    state: &State,
-    prefix: &str,
-    delimiter: Option<&str>,
-    mut after: String,
-    most: usize,
-) -> (Vec<Line>, bool) {
+fn page(state: &State, prefix: &str, delimiter: Option<&str>, mut after: String, most: usize) -> (Vec<Line>, bool) {
     let mut lines: Vec<Line> = Vec::new();
     loop {
         let from = if after.as_str() < prefix { Bound::Included(prefix) } else { Bound::Excluded(after.as_str()) };

@@ -53,7 +53,9 @@ pub(super) async fn listen(shared: Shared) -> String {
             let shared = Arc::clone(&shared);
             let service = service_fn(move |request| answer(Arc::clone(&shared), request));
             // An error is what the client sees of a fault.
-            tokio::spawn(async move { drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await) });
+            tokio::spawn(
+                async move { drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await) },
+            );
         }
     });
     url
@@ -127,7 +129,9 @@ async fn take_effect(shared: &Shared, asked: &Asked, body: Bytes, effect: Option
         tokio::time::sleep(time).await;
     }
     let racing = locked(shared, |state| match state.settings.conditions {
-        Conditions::Racing(time) if asked.op == Op::Put && asked.is_conditional() => Some((time, condition(state, asked))),
+        Conditions::Racing(time) if asked.op == Op::Put && asked.is_conditional() => {
+            Some((time, condition(state, asked)))
+        }
         _ => None,
     });
     let checked = match racing {
