@@ -1,1 +1,7 @@
-//! The test server itself.
+//! The registry on an S3 server: what wrong answers, rivals and sudden deaths do to it, and whether the test server is a
+//! fair judge of that.
+
+mod answers;
+mod dying;
+mod server;
+mod writers;

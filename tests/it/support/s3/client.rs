@@ -2,7 +2,7 @@
 
 use ggen_marketplace::Store;
 use object_store::{
-    BackoffConfig, ClientOptions, ObjectStore, RetryConfig,
+    BackoffConfig, ClientConfigKey, ClientOptions, ObjectStore, RetryConfig,
     aws::{AmazonS3Builder, Checksum},
     prefix::PrefixStore,
 };
@@ -22,6 +22,8 @@ pub(crate) struct Access {
     pub(crate) retries: usize,
     /// How long one request may take.
     pub(crate) timeout: Duration,
+    /// What the server's log calls it.
+    pub(crate) agent: String,
     /// Whether a digest of each body is sent as a header of its own.
     pub(crate) checksum: bool,
 }
@@ -37,6 +39,7 @@ impl Default for Access {
             secret: String::new(),
             retries: 0,
             timeout: Duration::from_secs(30),
+            agent: "test".into(),
             checksum: true,
         }
     }
@@ -49,8 +52,12 @@ impl Access {
         let backoff =
             BackoffConfig { init_backoff: Duration::from_millis(5), max_backoff: Duration::from_millis(50), base: 2.0 };
         let retry = RetryConfig { backoff, max_retries: self.retries, retry_timeout: Duration::from_secs(30) };
+        let options = ClientOptions::new()
+            .with_allow_http(true)
+            .with_timeout(self.timeout)
+            .with_config(ClientConfigKey::UserAgent, &self.agent);
         let mut builder = AmazonS3Builder::new()
-            .with_client_options(ClientOptions::new().with_allow_http(true).with_timeout(self.timeout))
+            .with_client_options(options)
             .with_endpoint(&self.endpoint)
             .with_region(&self.region)
             .with_bucket_name(&self.bucket)

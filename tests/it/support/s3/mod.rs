@@ -83,6 +83,11 @@ impl S3 {
         state.dead = false;
     }
 
+    /// How many requests a fault struck so far.
+    pub(crate) fn struck(&self) -> usize {
+        self.lock().struck
+    }
+
     /// The requests since the last call, in the order in which they took effect.
     pub(crate) fn take_log(&self) -> Vec<Entry> {
         std::mem::take(&mut self.lock().log)

@@ -71,6 +71,8 @@ pub(crate) struct Entry {
     pub(crate) conditional: bool,
     /// Of the body that was sent, or of the one that was received.
     pub(crate) bytes: u64,
+    /// The user agent.
+    pub(crate) agent: String,
 }
 
 /// What belongs to an object besides its bytes.
@@ -90,6 +92,8 @@ pub(super) struct State {
     pub(super) settings: Settings,
     pub(super) faults: Vec<Fault>,
     pub(super) dead: bool,
+    /// How many requests a fault struck.
+    pub(super) struck: usize,
     pub(super) log: Vec<Entry>,
     pub(super) rewrites: Vec<String>,
     pub(super) fouls: Vec<String>,
@@ -116,12 +120,14 @@ impl State {
             // Each counts for itself.
             struck = fault.strike(asked).filter(|_| struck.is_none()).or(struck);
         }
+        self.struck += usize::from(struck.is_some());
         struck
     }
 
     pub(super) fn note(&mut self, asked: &Asked, told: u16, done: bool, bytes: usize) {
         let (op, key, conditional) = (asked.op, asked.key.clone(), asked.is_conditional());
-        self.log.push(Entry { op, key, status: told, done, conditional, bytes: bytes as u64 });
+        let agent = asked.header("user-agent").unwrap_or("").to_owned();
+        self.log.push(Entry { op, key, status: told, done, conditional, bytes: bytes as u64, agent });
     }
 
     /// Stores an object, without judging it.
