@@ -145,6 +145,13 @@ fn claims(requests: &[crate::support::s3::Entry], acknowledged: &Acknowledged) -
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_writers_and_unclear_answers_lose_nothing() {
-    race(Size { writers: 8, releases: 6, seed: 1 }).await;
+async fn thirty_two_writers_and_unclear_answers_lose_nothing() {
+    race(Size { writers: 32, releases: 6, seed: 1 }).await;
+}
+
+/// `cargo test --test it s3::writers -- --ignored --nocapture`
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "1,600 commits take over a minute"]
+async fn thirty_two_writers_of_fifty_releases_each() {
+    race(Size { writers: 32, releases: 50, seed: 7 }).await;
 }

@@ -77,7 +77,9 @@ impl Whole {
                 continue;
             }
             let Some(bytes) = objects.get(&key) else {
-                new.iter().for_each(|k| drop(self.known.remove(k)));
+                for known in &new {
+                    self.known.remove(known);
+                }
                 return Err(key);
             };
             stack.extend(second_reader::below(bytes));

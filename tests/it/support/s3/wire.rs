@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use hyper::{Method, http::HeaderMap};
+use hyper::http::HeaderMap;
 
 /// An operation of S3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,7 +39,6 @@ impl Op {
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) op: Op,
-    pub(super) method: Method,
     pub(super) bucket: String,
     pub(super) key: String,
     pub(super) query: Vec<(String, String)>,
@@ -70,7 +69,7 @@ impl Asked {
             _ => Op::Unknown,
         };
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
-        Self { op, method: parts.method, bucket, key, query, headers: parts.headers }
+        Self { op, bucket, key, query, headers: parts.headers }
     }
 
     pub(super) fn header(&self, name: &str) -> Option<&str> {
