@@ -99,7 +99,7 @@ impl State {
     /// The rules of a write.
     fn judge(&mut self, key: &str, bytes: &[u8], create: bool) {
         self.fouls.extend(rules::put(&self.objects, key, bytes, create));
-        if rules::immutable(key) && self.objects.contains_key(key) {
+        if rules::immutable(key) && self.objects.get(key).is_some_and(|old| old == bytes) {
             self.fouls.push(format!("{key}: I5: rewritten needlessly"));
         }
     }
