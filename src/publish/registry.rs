@@ -164,7 +164,12 @@ impl Registry {
             Error::new(ErrorKind::Invalid, format!("there is a registry in {} already", self.store))
                 .with_hint("use it as it is, or take an empty folder")
         };
-        if self.read_slot(0).await.map_err(|e| exists().with_source(e))?.is_some() {
+        // A slot that cannot be read as ours is somebody's; a store that does not answer says nothing.
+        let known = self.read_slot(0).await.map_err(|e| match e.kind() {
+            ErrorKind::Io | ErrorKind::Unavailable => e,
+            _ => exists().with_source(e),
+        })?;
+        if known.is_some() {
             return Err(exists());
         }
         let snapshot = Snapshot {

@@ -127,7 +127,12 @@ impl Store {
             if hasher.finish() != link.sha256 {
                 return Err(later.changed());
             }
-            upload.complete().await.map(drop).map_err(failed)
+            match upload.complete().await {
+                Ok(_) => Ok(()),
+                // It may have taken effect: the client's own second try is then told that there is no such upload.
+                Err(_) if self.is_there(key, link).await => Ok(()),
+                Err(e) => Err(failed(e)),
+            }
         }
         .await;
         if outcome.is_err() {

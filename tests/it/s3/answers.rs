@@ -168,3 +168,51 @@ async fn trouble_with_any_other_request_ends_the_run_or_not_and_loses_nothing() 
     use futures::StreamExt;
     futures::stream::iter(cases).buffer_unordered(8).collect::<Vec<()>>().await;
 }
+
+/// An archive that goes up in parts: a run that fails leaves no parts behind, and none is ever visible in part.
+#[tokio::test(flavor = "multi_thread")]
+async fn trouble_with_an_upload_in_parts_leaves_nothing_behind() {
+    let world = World::without_registry();
+    // Does not compress: 9 MiB are two parts.
+    let mut noise = vec![0; 9 * 1024 * 1024];
+    getrandom::fill(&mut noise).unwrap();
+    world.add_crate("large", "1.0.0", &hex::encode(noise));
+    for effect in [Effect::Drop, Effect::AnswerAfter(500)] {
+        for op in [Op::CreateUpload, Op::UploadPart, Op::CompleteUpload] {
+            for retries in [0, 3] {
+                let what = format!("{effect:?} to {op:?}, {retries} retries");
+                let server = S3::start().await;
+                let state = world.dir.path().join(&what);
+                let writer = |retries| {
+                    let store = Access { retries, ..server.access() }.store();
+                    Registry::new(store, world.signing_key(), &state)
+                };
+                writer(0).init(&world.options).await.unwrap();
+                server.fault(Fault::new(effect).on(&[op]).first(1));
+                let first = writer(retries).build(&[world.sources()], &world.options).await;
+                assert!(server.struck() > 0, "{what}");
+                let done = effect == Effect::AnswerAfter(500);
+                // Whether an upload took effect can be found out; and what is begun under a name that nobody was told of, stays.
+                let known = retries > 0 || done && op == Op::CompleteUpload;
+                assert_eq!(first.is_ok(), known, "{what}: {:?}", first.map_err(|e| e.chain()));
+                assert_eq!(server.open_uploads(), usize::from(done && op == Op::CreateUpload), "{what}");
+                server.heal();
+                let report = writer(0).build(&[world.sources()], &world.options).await.unwrap();
+                assert_eq!(report.added + report.unchanged, 1, "{what}");
+                assert_eq!((server.found().generation, server.found().records.len()), (1, 1), "{what}");
+                server.assert_fair();
+            }
+        }
+    }
+}
+
+/// S3 says 403 of what is absent to those who may not list: that is no registry, and no answer to whether one is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn f19_a_store_that_says_403_of_what_is_absent_is_not_taken_for_a_registry() {
+    let world = World::without_registry();
+    let server = S3::with(|s| s.absent_is_forbidden = true).await;
+    let e = world.registry_in(server.store()).init(&world.options).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Io, "{}", e.chain());
+    assert!(e.to_string().contains("log/0000000000") && e.hint().is_some(), "{}", e.chain());
+    assert!(server.objects().is_empty());
+}
