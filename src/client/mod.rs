@@ -177,7 +177,7 @@ impl Client {
         }
         let asked = store.get_signed(keys::CHECKPOINT, current.and_then(|c| c.etag.as_deref()));
         let (bytes, etag) = match self.timed(asked).await? {
-            Fetched::New { bytes, etag } => (bytes, etag),
+            Fetched::New { bytes, version } => (bytes, version.e_tag),
             Fetched::NotModified => {
                 let current =
                     current.ok_or_else(|| Error::new(ErrorKind::Unavailable, "304 to a question without ETag"))?;

@@ -202,15 +202,15 @@ impl Registry {
         loop {
             let checkpoint = Checkpoint::sign(&slot, &self.key)?;
             self.trusted.see(&checkpoint, watch.now())?.0.require_honest()?;
-            let (there, etag) = match self.store.get_signed(keys::CHECKPOINT, None).await? {
-                Fetched::New { bytes, etag } => (Checkpoint::open(bytes, &self.keys).ok(), etag),
+            let (there, version) = match self.store.get_signed(keys::CHECKPOINT, None).await? {
+                Fetched::New { bytes, version } => (Checkpoint::open(bytes, &self.keys).ok(), Some(version)),
                 Fetched::Absent | Fetched::NotModified => (None, None),
             };
             if there.is_none_or(|there| there.generation() < checkpoint.generation()) {
                 // A store whose condition never holds is written without one.
-                let etag = etag.filter(|_| lost < CLAIM_TRIES);
+                let version = version.filter(|_| lost < CLAIM_TRIES);
                 let bytes = checkpoint.bytes().clone();
-                if !self.store.put_pointer(keys::CHECKPOINT, Class::Pointer, bytes, etag).await? {
+                if !self.store.put_pointer(keys::CHECKPOINT, Class::Pointer, bytes, version).await? {
                     // Somebody else moved it since we looked: perhaps on, perhaps not far enough.
                     pause(lost, options).await;
                     lost += 1;

@@ -20,8 +20,8 @@ impl Registry {
     /// The newest slot: what the checkpoint says, and then as many further slots as there are. A checkpoint that is behind
     /// was left so by a run that died after its claim; with `mend` it is brought up to date, since the claim is what counts (I3).
     pub(super) async fn newest_slot(&self, watch: &Watch, mend: bool) -> Result<Slot> {
-        let (seen, etag) = match self.store.get_signed(keys::CHECKPOINT, None).await? {
-            Fetched::New { bytes, etag } => (Some(Checkpoint::open(bytes, &self.keys)?), etag),
+        let (seen, version) = match self.store.get_signed(keys::CHECKPOINT, None).await? {
+            Fetched::New { bytes, version } => (Some(Checkpoint::open(bytes, &self.keys)?), Some(version)),
             Fetched::NotModified | Fetched::Absent => (None, None),
         };
         let begin = seen.as_ref().map(|c| c.slot().clone());
@@ -35,7 +35,7 @@ impl Registry {
         if begin.as_ref() != Some(&slot) && mend {
             // Whether it was moved by us or, meanwhile, by another: it is not behind any more.
             let bytes = checkpoint.bytes().clone();
-            self.store.put_pointer(keys::CHECKPOINT, keys::Class::Pointer, bytes, etag).await?;
+            self.store.put_pointer(keys::CHECKPOINT, keys::Class::Pointer, bytes, version).await?;
         }
         Ok(slot)
     }

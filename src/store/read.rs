@@ -10,7 +10,7 @@ use crate::{
 };
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
-use object_store::{GetOptions, ObjectStoreExt, path::Path};
+use object_store::{GetOptions, ObjectStoreExt, UpdateVersion, path::Path};
 use std::collections::HashSet;
 
 /// How many objects are fetched at once.
@@ -20,7 +20,11 @@ pub(crate) const PARALLEL: usize = 32;
 #[derive(Debug)]
 pub(crate) enum Fetched {
     /// It is there, and not the one asked about.
-    New { bytes: Bytes, etag: Option<String> },
+    New {
+        bytes: Bytes,
+        /// By which it is known again.
+        version: UpdateVersion,
+    },
     /// It is still the one with the ETag asked about.
     NotModified,
     /// The store says that it is not there.
@@ -37,9 +41,9 @@ impl Store {
             Err(object_store::Error::NotModified { .. }) => return Ok(Fetched::NotModified),
             Err(e) => return Err(store_error(self, "read", key, e)),
         };
-        let etag = got.meta.e_tag.clone();
+        let version = UpdateVersion { e_tag: got.meta.e_tag.clone(), version: got.meta.version.clone() };
         let bytes = collect(got.into_stream(), format::limits::SIGNED).await.map_err(|e| self.stream_error(key, e))?;
-        Ok(Fetched::New { bytes, etag })
+        Ok(Fetched::New { bytes, version })
     }
 
     /// Reads a whole immutable object, capped at what the link says and checked against it.

@@ -27,6 +27,9 @@ const PARTS: usize = 4;
 /// long as to send it. A larger one is asked for first, so that a run which was interrupted sends nothing large twice.
 const SENT_UNASKED: u64 = 256 * 1024;
 
+/// How often a store is asked whether it refuses to create what exists.
+const CONDITIONAL_TRIES: u32 = 4;
+
 /// An object of that key that was last written longer ago may be about to be collected as garbage (invariant I10): it is
 /// written again instead of being relied on. A quarter of the shortest grace period.
 const YOUNG: Duration = Duration::from_secs(12 * 3600);
@@ -108,7 +111,7 @@ impl Store {
                 (bytes, Some(room))
             }
             Payload::Later(later) => {
-                self.put_parts(&key, link, &later).await?;
+                self.put_parts(&key, link, &later, now).await?;
                 return Ok(Put::Written);
             }
         };
@@ -152,14 +155,19 @@ impl Store {
 
     /// Uploads something large in parts. The object appears only when the last part is in, so bytes that changed on the way
     /// never become visible.
-    async fn put_parts(&self, key: &str, link: &Link, later: &Later) -> Result<()> {
+    async fn put_parts(&self, key: &str, link: &Link, later: &Later, now: Timestamp) -> Result<()> {
         let failed = |e| store_error(self, "write", key, e);
         let options =
             PutMultipartOptions { attributes: self.attributes(Class::Blob), ..PutMultipartOptions::default() };
         let mut upload = self.inner.put_multipart_opts(&Path::from(key), options).await.map_err(failed)?;
         let sent = self.send_parts(key, link, later, upload.as_mut()).await;
         let outcome = match sent {
-            Ok(()) => upload.complete().await.map(drop).map_err(failed),
+            Ok(()) => match upload.complete().await {
+                Ok(_) => Ok(()),
+                // It may have taken effect: the client's own second try is then told that there is no such upload.
+                Err(_) if self.is_there(key, link, now).await => Ok(()),
+                Err(e) => Err(failed(e)),
+            },
             Err(e) => Err(e),
         };
         if outcome.is_err() {
@@ -264,41 +272,51 @@ impl Store {
         if self.single_writer || self.is_local() || self.conditional.get().is_some() {
             return Ok(());
         }
-        match self.put_new(key, class, bytes.clone()).await {
-            Created::Exists => {
-                let _ = self.conditional.set(());
-                Ok(())
+        let mut unclear = None;
+        for attempt in 0..CONDITIONAL_TRIES {
+            let options = PutOptions { mode: PutMode::Create, ..self.options(class) };
+            match self.inner.put_opts(&Path::from(key), PutPayload::from(bytes.clone()), options).await {
+                Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                    let _ = self.conditional.set(());
+                    return Ok(());
+                }
+                Err(e) => unclear = Some(store_error(self, "create", key, e)),
+                Ok(_) => {
+                    let message = format!(
+                        "{self} ignores conditional writes: of two jobs that publish at once, one would be lost"
+                    );
+                    return Err(Error::new(ErrorKind::Invalid, message).with_hint(
+                        "`ggen-market doctor` shows what the store lacks; if only one job ever writes to it, say so: \
+                         --single-writer",
+                    ));
+                }
             }
-            Created::Unknown(e) => Err(e),
-            Created::Yes => Err(Error::new(
-                ErrorKind::Invalid,
-                format!("{self} ignores conditional writes: of two jobs that publish at once, one would be lost"),
-            )
-            .with_hint("`ggen-market doctor` shows what the store lacks; if only one job ever writes to it, say so: --single-writer")),
+            tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
         }
+        Err(unclear.unwrap_or_else(|| Error::new(ErrorKind::Unavailable, format!("{self} does not answer"))))
     }
 
-    /// Replaces a mutable object: only while it is still the one with that ETag, where the store knows such a condition, so that a request which was long on its way cannot bring back what was replaced (I12). False when it is
+    /// Replaces a mutable object: only while it is still the one that was read, where the store knows such a condition, so that a request which was long on its way cannot bring back what was replaced (I12). False when it is
     /// another one by now.
     pub(crate) async fn put_pointer(
         &self,
         key: &str,
         class: Class,
         bytes: Bytes,
-        etag: Option<String>,
+        known: Option<UpdateVersion>,
     ) -> Result<bool> {
         // On a disk it is flushed; in a bucket it is tried again, which is harmless: whoever writes it looks at the log
         // again afterwards.
         let store = if self.is_local() { &self.commits } else { &self.inner };
         let path = Path::from(key);
-        if let Some(etag) = etag.filter(|_| !self.is_local() && !self.single_writer) {
-            let mode = PutMode::Update(UpdateVersion { e_tag: Some(etag), version: None });
-            let options = PutOptions { mode, ..self.options(class) };
+        if let Some(known) = known.filter(|_| !self.is_local() && !self.single_writer) {
+            let options = PutOptions { mode: PutMode::Update(known), ..self.options(class) };
             match store.put_opts(&path, PutPayload::from(bytes.clone()), options).await {
                 Ok(_) => return Ok(true),
                 Err(object_store::Error::Precondition { .. }) => return Ok(false),
-                // Not every store has this; what else is wrong with it, the plain write below will tell.
-                Err(e) => tracing::debug!("{key}: {e}"),
+                // Not every store has this.
+                Err(object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. }) => {}
+                Err(e) => return Err(store_error(self, "write", key, e)),
             }
         }
         let put = store.put_opts(&path, PutPayload::from(bytes), self.options(class)).await;

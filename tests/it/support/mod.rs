@@ -2,6 +2,8 @@
 
 pub(crate) mod http;
 pub(crate) mod referee;
+pub(crate) mod rules;
+pub(crate) mod s3;
 pub(crate) mod second_reader;
 pub(crate) mod tarball;
 pub(crate) mod weather;

@@ -1,7 +1,10 @@
 //! A store that referees. One lock makes it linearizable; every write is recorded, and one that breaks a rule of the commit
 //! protocol fails the test at once. It can be told to fail, or to die, at the n-th write: before it, half-way, or after.
 
-use super::second_reader::{self, Objects};
+use super::{
+    rules,
+    second_reader::{self, Objects},
+};
 use async_trait::async_trait;
 use futures::{StreamExt, stream::BoxStream};
 use object_store::{
@@ -104,28 +107,9 @@ impl Referee {
 impl State {
     /// The rules of a write.
     fn judge(&mut self, key: &str, bytes: &[u8], create: bool) {
-        let mut foul = |what: &str| self.fouls.push(format!("{key}: {what}"));
-        if let Some(sha256) = key.strip_prefix("blobs/sha256/") {
-            if second_reader::hex(bytes) != sha256 {
-                foul("I2: an object that is not what its name says");
-            }
-            if !self.crowded && self.objects.get(key).is_some_and(|old| old == bytes) {
-                foul("I5: rewritten with the same bytes");
-            }
-            for cited in second_reader::cited(bytes) {
-                if !self.objects.contains_key(&cited) {
-                    foul(&format!("I1: it is there before {cited}, which it cites"));
-                }
-            }
-        } else if key.starts_with("log/") {
-            if !create {
-                foul("I2: a slot that is not created conditionally");
-            }
-            if self.objects.contains_key(key) {
-                foul("I2: a slot that exists");
-            }
-        } else if key != "checkpoint" {
-            foul("a key that is not in the layout");
+        self.fouls.extend(rules::put(&self.objects, key, bytes, create));
+        if !self.crowded && rules::immutable(key) && self.objects.get(key).is_some_and(|old| old == bytes) {
+            self.fouls.push(format!("{key}: I5: rewritten needlessly"));
         }
     }
 

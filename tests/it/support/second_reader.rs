@@ -26,18 +26,9 @@ pub(crate) struct Found {
 /// Reads the state that a slot commits, and panics where something that it reaches is missing or wrong.
 pub(crate) fn read_slot(objects: &Objects, generation: u64) -> Found {
     let mut found = Found { generation, ..Found::default() };
-    let key = format!("log/{generation:010}");
-    let claim = text(&objects[&key]);
-    found.reached.insert(key);
-    let line = |name: &str| claim.lines().find_map(|l| l.strip_prefix(name)).unwrap_or_else(|| panic!("no {name}"));
-    assert_eq!(claim.lines().next(), Some("ggen-market/claim/v1"));
-    assert_eq!(line("generation "), generation.to_string());
-    if generation > 0 {
-        let before = &objects[&format!("log/{:010}", generation - 1)];
-        assert_eq!(line("previous "), hex(before), "the log is a chain");
-    }
-    let link: Vec<_> = line("snapshot ").split(' ').collect();
-    let snapshot = blob(objects, link[0], number(link[1]), Some(number(link[2])), &mut found.reached);
+    found.reached.insert(format!("log/{generation:010}"));
+    let link = snapshot_link(objects, generation);
+    let snapshot = blob(objects, &link[0], number(&link[1]), Some(number(&link[2])), &mut found.reached);
     let snapshot: Value = serde_json::from_slice(&snapshot).unwrap();
     assert_eq!(snapshot["type"], "snapshot");
     if let Some(changes) = snapshot.get("changes") {
@@ -49,8 +40,26 @@ pub(crate) fn read_slot(objects: &Objects, generation: u64) -> Found {
     found
 }
 
+/// Digest, size and uncompressed size of the snapshot that a slot commits; panics where the slot does not continue the log.
+pub(crate) fn snapshot_link(objects: &Objects, generation: u64) -> Vec<String> {
+    let claim = text(&objects[&format!("log/{generation:010}")]);
+    let line = |name: &str| claim.lines().find_map(|l| l.strip_prefix(name)).unwrap_or_else(|| panic!("no {name}"));
+    assert_eq!(claim.lines().next(), Some("ggen-market/claim/v1"));
+    assert_eq!(line("generation "), generation.to_string());
+    if generation > 0 {
+        let before = &objects[&format!("log/{:010}", generation - 1)];
+        assert_eq!(line("previous "), hex(before), "the log is a chain");
+    }
+    line("snapshot ").split(' ').map(Into::into).collect()
+}
+
 /// Reads what the checkpoint names.
 pub(crate) fn read(objects: &Objects) -> Found {
+    read_slot(objects, pointed(objects))
+}
+
+/// The generation that the checkpoint names; panics where its slot is not there, or another one.
+pub(crate) fn pointed(objects: &Objects) -> u64 {
     let checkpoint = text(&objects["checkpoint"]);
     let mut lines = checkpoint.lines();
     assert_eq!(lines.next(), Some("ggen-market/checkpoint/v1"));
@@ -58,7 +67,7 @@ pub(crate) fn read(objects: &Objects) -> Found {
     let slot = &objects[&format!("log/{:010}", number(generation))];
     assert_eq!(digest, hex(slot));
     assert!(checkpoint.contains(&text(slot)), "the slot stands inline");
-    read_slot(objects, number(generation))
+    number(generation)
 }
 
 fn entries(objects: &Objects, entries: &[Value], below: &str, found: &mut Found) -> (u64, u64) {
@@ -117,7 +126,21 @@ fn shard(objects: &Objects, lines: &[Value], prefix: &str, found: &mut Found) ->
 
 /// The keys that an object links to directly, if it is one that links: a shard, a page or a snapshot.
 pub(crate) fn cited(stored: &[u8]) -> Vec<String> {
+    links(stored, &["changes", "previous"])
+}
+
+/// The keys that an object needs: those that it links to, but for the snapshot before it, which may be collected.
+pub(crate) fn below(stored: &[u8]) -> Vec<String> {
+    links(stored, &["changes"])
+}
+
+fn links(stored: &[u8], of_snapshots: &[&str]) -> Vec<String> {
     let mut raw = String::new();
+    // Archives are compressed too, and large; what links begins with a brace.
+    let mut first = [0];
+    if MultiGzDecoder::new(stored).read_exact(&mut first).is_err() || first != *b"{" {
+        return Vec::new();
+    }
     if MultiGzDecoder::new(stored).read_to_string(&mut raw).is_err() {
         return Vec::new();
     }
@@ -127,7 +150,7 @@ pub(crate) fn cited(stored: &[u8]) -> Vec<String> {
     match first["type"].as_str() {
         Some("snapshot") => {
             links.extend(first["index"].as_array().unwrap().iter().map(|e| &e["link"]));
-            links.extend(["changes", "previous"].iter().filter_map(|member| first.get(member)));
+            links.extend(of_snapshots.iter().filter_map(|member| first.get(member)));
         }
         Some("page") => links.extend(values[1..].iter().map(|e| &e["link"])),
         Some("shard") => {

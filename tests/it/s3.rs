@@ -1,0 +1,8 @@
+//! The registry on an S3 server: what wrong answers, rivals and sudden deaths do to it, and whether the test server is a
+//! fair judge of that.
+
+mod answers;
+mod conditions;
+mod dying;
+mod server;
+mod writers;

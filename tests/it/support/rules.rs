@@ -1,0 +1,111 @@
+//! The rules that whoever writes to a registry keeps, and how both referees judge them.
+
+use super::second_reader::{self, Objects};
+use std::collections::HashSet;
+
+/// What the layout knows, besides what lies below a folder of it.
+const FILES: &[&str] = &["checkpoint", "gc/boundary", "mirror.json"];
+
+/// The folders of the layout: those below `doctor/` and `trash/` have no rules.
+const FOLDERS: &[&str] = &["blobs/sha256/", "log/", "trash/", "doctor/"];
+
+/// Whether a key never changes its bytes.
+pub(crate) fn immutable(key: &str) -> bool {
+    key.starts_with("blobs/") || key.starts_with("log/")
+}
+
+/// What is wrong with writing these bytes under that key, into a store that holds those objects.
+pub(crate) fn put(objects: &Objects, key: &str, bytes: &[u8], conditional: bool) -> Vec<String> {
+    let mut fouls = Vec::new();
+    let mut foul = |what: &str| fouls.push(format!("{key}: {what}"));
+    if let Some(sha256) = key.strip_prefix("blobs/sha256/") {
+        if second_reader::hex(bytes) != sha256 {
+            foul("I2: an object that is not what its name says");
+        }
+        for cited in second_reader::cited(bytes) {
+            if !objects.contains_key(&cited) {
+                foul(&format!("I1: it is there before {cited}, which it cites"));
+            }
+        }
+    } else if key.starts_with("log/") && !conditional {
+        foul("I2: a slot that is not created conditionally");
+    } else if !FILES.contains(&key) && !FOLDERS.iter().any(|f| key.starts_with(f)) {
+        foul("a key that is not in the layout");
+    }
+    // Bytes that a stranger planted give way to the right ones.
+    let right = |old: &[u8]| !key.starts_with("blobs/") || key.ends_with(&second_reader::hex(old));
+    if immutable(key) && objects.get(key).is_some_and(|old| old != bytes && right(old)) {
+        foul("I2: an immutable key that changes");
+    }
+    fouls
+}
+
+/// Which objects are known to reach nothing that is missing. What was found whole stays so until something is deleted, so a
+/// long log costs each object once.
+#[derive(Default)]
+pub(crate) struct Whole {
+    known: HashSet<String>,
+}
+
+impl Whole {
+    /// What is missing below a slot or a checkpoint that was just written (I1).
+    pub(crate) fn check(&mut self, objects: &Objects, key: &str) -> Option<String> {
+        if !key.starts_with("log/") && key != "checkpoint" {
+            return None;
+        }
+        let snapshot = std::panic::catch_unwind(|| snapshot(objects, key));
+        let Ok(snapshot) = snapshot else {
+            return Some(format!("{key}: I1: it does not continue the log, or what it names is not there"));
+        };
+        let missing = self.walk(objects, vec![snapshot]).err()?;
+        Some(format!("{key}: I1: it reaches {missing}, which is not there"))
+    }
+
+    /// Everything that the newest slot reaches.
+    pub(crate) fn reached(objects: &Objects) -> HashSet<String> {
+        let Some(slot) = newest_slot(objects) else { return HashSet::new() };
+        let mut all = Self::default();
+        if let Ok(snapshot) = std::panic::catch_unwind(|| snapshot(objects, &slot)) {
+            // What is missing was a foul when it was committed.
+            let _ = all.walk(objects, vec![snapshot]);
+        }
+        all.known
+    }
+
+    fn walk(&mut self, objects: &Objects, mut stack: Vec<String>) -> Result<(), String> {
+        let mut new = Vec::new();
+        while let Some(key) = stack.pop() {
+            if self.known.contains(&key) {
+                continue;
+            }
+            let Some(bytes) = objects.get(&key) else {
+                for known in &new {
+                    self.known.remove(known);
+                }
+                return Err(key);
+            };
+            stack.extend(second_reader::below(bytes));
+            self.known.insert(key.clone());
+            new.push(key);
+        }
+        Ok(())
+    }
+
+    /// Something was deleted: nothing is known any more.
+    pub(crate) fn forget(&mut self) {
+        self.known.clear();
+    }
+}
+
+/// The key of the snapshot that a slot, or the checkpoint, commits; panics where the log is not a chain up to there.
+fn snapshot(objects: &Objects, key: &str) -> String {
+    let generation = match key.strip_prefix("log/") {
+        Some(generation) => generation.parse().unwrap(),
+        None => second_reader::pointed(objects),
+    };
+    format!("blobs/sha256/{}", second_reader::snapshot_link(objects, generation)[0])
+}
+
+pub(crate) fn newest_slot(objects: &Objects) -> Option<String> {
+    objects.range("log/".to_owned().."log0".to_owned()).next_back().map(|(key, _)| key.clone())
+}
