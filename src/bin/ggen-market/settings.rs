@@ -82,6 +82,11 @@ impl Settings {
         options
     }
 
+    /// Opens the store, to write to it without a key.
+    pub(crate) fn open_store(&self, given: Option<&String>, single_writer: bool) -> Result<Store, Failure> {
+        Ok(Store::open_with(&self.store(given)?, &self.store_options(single_writer))?)
+    }
+
     pub(crate) fn sources(&self, given: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         if !given.is_empty() {
             return Ok(given.to_vec());
@@ -184,11 +189,16 @@ impl Settings {
         Ok(Client::new(store, &[key], options)?)
     }
 
+    /// The public key, if one is set.
+    pub(crate) fn pinned_if_any(&self, given: Option<&String>) -> Result<Option<VerifierKey>, Failure> {
+        Ok(match filled(given) {
+            Some(text) => Some(text.parse::<VerifierKey>()?),
+            None => self.config.key.clone(),
+        })
+    }
+
     fn pinned(&self, given: &Reader) -> Result<VerifierKey, Failure> {
-        if let Some(text) = filled(given.key.as_ref()) {
-            return Ok(text.parse::<VerifierKey>()?);
-        }
-        self.config.key.clone().ok_or_else(|| {
+        self.pinned_if_any(given.key.as_ref())?.ok_or_else(|| {
             let ways = "take it from the registry's operator, who prints it with `ggen-market key`; then give --key, \
                         set GGEN_MARKET_KEY";
             self.missing("public key to check the registry against", ways, "key")

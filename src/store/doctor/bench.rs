@@ -45,16 +45,16 @@ impl Bench {
 
     /// A key in the folder, of an object that will be removed.
     pub(super) fn key(&mut self, name: &str) -> Path {
-        let key = format!("{}/{name}", self.folder);
-        // As it stands: `Path::from` would replace what the checks of keys want to try.
-        let path = Path::parse(&key).unwrap_or_else(|_| Path::from(key));
+        let path = self.unused(name);
         self.written.insert(path.to_string());
         path
     }
 
-    /// A key in the folder at which there is nothing.
-    pub(super) fn absent(&self) -> Path {
-        Path::from(format!("{}/absent", self.folder))
+    /// A key in the folder at which nothing is ever written.
+    pub(super) fn unused(&self, name: &str) -> Path {
+        let key = format!("{}/{name}", self.folder);
+        // As it stands: `Path::from` would replace what the checks of keys want to try.
+        Path::parse(&key).unwrap_or_else(|_| Path::from(key))
     }
 
     pub(super) fn is_folder(&self) -> bool {
@@ -111,8 +111,13 @@ impl Bench {
     pub(super) async fn delete(&self, paths: Vec<Path>) -> Vec<object_store::Error> {
         let paths = stream::iter(paths.into_iter().map(Ok)).boxed();
         let deleted = self.store.inner.delete_stream(paths);
-        let failed = deleted.filter_map(|d| async { d.err() });
-        failed.filter(|e| std::future::ready(!matches!(e, object_store::Error::NotFound { .. }))).collect().await
+        deleted
+            .filter_map(async |deleted| match deleted {
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => None,
+                Err(e) => Some(e),
+            })
+            .collect()
+            .await
     }
 
     /// The keys below a folder, as the store lists them.

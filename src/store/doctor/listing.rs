@@ -22,15 +22,15 @@ const PAGES: usize = 1010;
 
 pub(super) async fn list(bench: &mut Bench) -> Finding {
     let count = if bench.store.is_bucket() && !bench.quick { PAGES } else { 50 };
-    let folder = bench.key("list");
+    let folder = bench.unused("list");
     let paths: Vec<_> = (0..count).map(|n| bench.key(&format!("list/{n:04}"))).collect();
     LIST.settle(write_and_list(bench, &folder, &paths).await)
 }
 
 async fn write_and_list(bench: &Bench, folder: &Path, paths: &[Path]) -> Result<Finding> {
     let bytes = pattern(6, 100);
-    let puts = stream::iter(paths).map(|path| bench.put(path, bytes.clone()));
-    puts.buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
+    let puts: Vec<_> = paths.iter().map(|path| bench.put(path, bytes.clone())).collect();
+    stream::iter(puts).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
     let wanted: BTreeSet<_> = paths.iter().map(ToString::to_string).collect();
     let listed = bench.list(folder, None).await?;
     if let Some(wrong) = difference(&wanted, &listed) {

@@ -92,7 +92,7 @@ pub(super) async fn overwrite(bench: &mut Bench) -> Finding {
 }
 
 pub(super) async fn absent(bench: &Bench) -> Finding {
-    let key = bench.absent();
+    let key = bench.unused("absent");
     let head = bench.store.inner.head(&key).await.map(drop);
     let get = bench.store.inner.get(&key).await.map(drop);
     for (verb, answer) in [("HEAD", head), ("GET", get)] {
@@ -111,7 +111,7 @@ pub(super) async fn absent(bench: &Bench) -> Finding {
 /// `listed`: whether lists can be relied on at all.
 pub(super) async fn keys(bench: &mut Bench, listed: bool) -> Finding {
     let names = ["a+b", "a b", "a%2Bb", "a%b", "a@b", "a~b", "aéb", "包"];
-    let folder = bench.key("keys");
+    let folder = bench.unused("keys");
     let paths = names.map(|name| bench.key(&format!("keys/{name}")));
     let run = async {
         let mut wrong = Vec::new();
@@ -263,17 +263,17 @@ pub(super) async fn pace(bench: &mut Bench) -> Finding {
     let bytes = pattern(5, 1000);
     let bench = &*bench;
     let run = async {
-        let puts = timed(keys.iter().map(|key| bench.put(key, bytes.clone()))).await?;
-        let gets = timed(keys.iter().map(|key| bench.get(key))).await?;
+        let puts = timed(keys.iter().map(|key| bench.put(key, bytes.clone())).collect()).await?;
+        let gets = timed(keys.iter().map(|key| bench.get(key)).collect()).await?;
         Ok(PACE.ok(format!("puts {puts}; gets {gets}")))
     };
     PACE.settle(run.await)
 }
 
 /// Runs requests, some at once, and tells how long they took.
-async fn timed<T>(requests: impl Iterator<Item = impl Future<Output = Result<T>>>) -> Result<String> {
+async fn timed<T>(requests: Vec<impl Future<Output = Result<T>>>) -> Result<String> {
     let begun = Instant::now();
-    let each = stream::iter(requests).map(|request| async {
+    let each = stream::iter(requests).map(async |request| {
         let begun = Instant::now();
         request.await.map(|_| begun.elapsed())
     });
