@@ -7,6 +7,7 @@ mod cli;
 mod client;
 mod crash;
 mod docs;
+mod doctor;
 mod http;
 mod layering;
 mod manifest;

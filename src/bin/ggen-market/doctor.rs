@@ -7,7 +7,7 @@ use crate::{
     progress::Bar,
     settings::Settings,
 };
-use ggen_marketplace::{Diagnosis, DoctorOptions, Finding, Outcome};
+use ggen_marketplace::{Diagnosis, DoctorOptions, Finding, Outcome, Store};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -37,7 +37,12 @@ impl<'a> From<&'a Finding> for Found<'a> {
 
 pub(crate) async fn run(args: &Doctor, settings: &Settings) -> Result<Code, Failure> {
     let ui = &settings.ui;
-    let store = settings.open_store(args.store.as_ref(), args.single_writer)?;
+    let location = settings.store(args.store.as_ref())?;
+    if location.starts_with("http://") || location.starts_with("https://") {
+        return Err(Failure::usage("a store that is tried out has to be one that can be written to")
+            .hint("name the bucket or folder itself with --store, and where readers get it from with --public-url"));
+    }
+    let store = Store::open_with(&location, &settings.store_options(args.single_writer))?;
     let mut options = DoctorOptions::default();
     options.quick = args.quick;
     options.keys.extend(settings.pinned_if_any(args.key.as_ref())?);

@@ -82,11 +82,6 @@ impl Settings {
         options
     }
 
-    /// Opens the store, to write to it without a key.
-    pub(crate) fn open_store(&self, given: Option<&String>, single_writer: bool) -> Result<Store, Failure> {
-        Ok(Store::open_with(&self.store(given)?, &self.store_options(single_writer))?)
-    }
-
     pub(crate) fn sources(&self, given: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         if !given.is_empty() {
             return Ok(given.to_vec());

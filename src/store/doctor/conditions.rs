@@ -16,7 +16,7 @@ const CREATE_ONLY: Check = Check {
     id: "create_only",
     tried: "create an object, and then create it once more with other bytes",
     breaks: "a job that publishes replaces the commit of another one: releases are lost",
-    remedy: "use a store that knows If-None-Match (AWS, MinIO of 2024-11 or later, R2, GCS, Azure); if only one job ever \
+    remedy: "use a store that knows If-None-Match (AWS, a recent MinIO, R2, GCS, Azure); if only one job ever \
              writes to this one, say so: --single-writer",
 };
 
@@ -73,7 +73,7 @@ pub(super) async fn race(bench: &mut Bench) -> Finding {
     let of = format!("{writers} writers, {rounds} rounds");
     if race.unfair > 0 {
         let most = race.most_winners;
-        return RACE.failed(format!("{of}: {} without exactly one winner, up to {most} in one", race.unfair));
+        return RACE.failed(format!("{of}: {} without one clear winner, up to {most} in one", race.unfair));
     }
     match race.unclear {
         0 => RACE.ok(format!("{of}: one winner in each")),

@@ -212,9 +212,9 @@ pub(super) async fn attributes_kept(bench: &mut Bench) -> Finding {
     if bench.is_folder() {
         return ATTRIBUTES.skipped("a folder keeps no headers: the web server in front of it sets them");
     }
-    let key = bench.key("attributes");
+    let keys = [(Class::Blob, bench.key("attributes-blob")), (Class::Pointer, bench.key("attributes-pointer"))];
     let run = async {
-        for class in [Class::Blob, Class::Pointer] {
+        for (class, key) in keys {
             match bench.put_as(&key, class, Bytes::from_static(b"attributes\n")).await {
                 Err(e) if e.kind() == crate::ErrorKind::Invalid => {
                     return Ok(ATTRIBUTES.skipped("the store, or its client, keeps no headers"));

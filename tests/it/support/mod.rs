@@ -1,6 +1,8 @@
 //! What more than one subject's tests need.
 
+pub(crate) mod cdn;
 pub(crate) mod http;
+pub(crate) mod odd;
 pub(crate) mod referee;
 pub(crate) mod second_reader;
 pub(crate) mod tarball;
