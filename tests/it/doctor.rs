@@ -172,6 +172,13 @@ async fn the_registry_in_the_store_is_opened_with_its_public_key() {
     assert_eq!(after.len(), before.len() + 1, "the registry's own objects are as they were: {after:?}");
 }
 
+#[test]
+fn the_manual_has_every_check_and_no_other() {
+    let page = include_str!("../../docs/doctor.md");
+    let rows: Vec<_> = page.lines().filter_map(|l| l.strip_prefix("| `")?.split('`').next()).collect();
+    assert_eq!(rows, [&STORE_CHECKS[..], &PUBLIC_CHECKS].concat());
+}
+
 /// A registry with two generations in a folder, examined through a server with that fault.
 async fn through(fault: Cached) -> Diagnosis {
     let world = World::without_registry();
@@ -257,4 +264,75 @@ async fn without_a_registry_or_a_key_the_rest_of_the_public_side_is_tried() {
     let ok: Vec<_> = with(&diagnosis, Outcome::Ok).into_iter().filter(|c| c.starts_with("public_")).collect();
     assert_eq!(ok, ["public_reach", "public_absent", "public_absent_cache", "public_plus"], "{diagnosis:#?}");
     assert!(diagnosis.is_sound());
+}
+
+/// nginx on this machine, with that in its server block, in front of that folder; `None` where there is no nginx.
+struct Nginx {
+    child: std::process::Child,
+    url: String,
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn nginx(dir: &std::path::Path, root: &std::path::Path, server: &str) -> Option<Nginx> {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (own, root) = (dir.display(), root.display());
+    let user = if std::env::var("USER").is_ok_and(|u| u != "root") { "" } else { "user root;" };
+    let conf = format!(
+        "daemon off; master_process off; {user} pid {own}/nginx.pid; error_log {own}/error.log;\nevents {{}}\n\
+         http {{ access_log off; client_body_temp_path {own}/b; proxy_temp_path {own}/p; fastcgi_temp_path {own}/f;\n\
+         uwsgi_temp_path {own}/u; scgi_temp_path {own}/s; default_type application/octet-stream;\n\
+         server {{ listen 127.0.0.1:{port}; root {root};\n{server}\n}} }}\n"
+    );
+    std::fs::write(dir.join("nginx.conf"), conf).unwrap();
+    let mut command = std::process::Command::new("nginx");
+    command.arg("-e").arg(dir.join("error.log")).arg("-p").arg(dir).arg("-c").arg(dir.join("nginx.conf"));
+    let child = match command.stderr(std::process::Stdio::null()).spawn() {
+        Ok(child) => child,
+        Err(e) => {
+            println!("skipped: cannot run nginx: {e}");
+            return None;
+        }
+    };
+    let started = Nginx { child, url: format!("http://127.0.0.1:{port}") };
+    for _ in 0..100 {
+        if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+            return Some(started);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("nginx does not listen: {}", std::fs::read_to_string(dir.join("error.log")).unwrap_or_default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_nginx_that_compresses_everything_is_found_out_and_a_good_one_passes() {
+    let world = World::without_registry();
+    let folder = world.dir.path().join("registry");
+    let store = Store::create(folder.to_str().unwrap()).unwrap();
+    let registry = world.registry_in(store.clone());
+    registry.init(&world.options).await.unwrap();
+    world.add_crate("alpha", "1.0.0", "a");
+    registry.build(&[world.sources()], &world.options).await.unwrap();
+    let bad = "gzip on; gzip_types *; gzip_min_length 1; gzip_proxied any; expires 1h; \
+               location / { try_files $uri /checkpoint; }";
+    let good = "gzip on; add_header Cache-Control no-cache;\n\
+                location /blobs/ { gzip off; add_header Cache-Control \"public, max-age=31536000, immutable\"; }";
+    for (server, failed, warned) in [
+        (good, &[][..], &[][..]),
+        (bad, &["public_checkpoint_cache", "public_encoding", "public_absent"], &["public_blob_cache"]),
+    ] {
+        let own = tempfile::tempdir().unwrap();
+        let Some(nginx) = nginx(own.path(), &folder, server).await else { return };
+        let mut options = quick();
+        options.keys = vec![world.key.clone()];
+        options.public_url = Some(nginx.url.clone());
+        let diagnosis = store.doctor(&options).await.unwrap();
+        assert_eq!(with(&diagnosis, Outcome::Failed), failed, "{diagnosis:#?}");
+        assert_eq!(with(&diagnosis, Outcome::Warning), warned, "{diagnosis:#?}");
+    }
 }
