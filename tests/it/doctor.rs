@@ -80,6 +80,8 @@ async fn i13_each_fault_of_a_store_is_named_by_the_check_that_is_about_it() {
         (Fault::LooksThenWrites, &["race"], none),
         (Fault::Forbids, &["absent"], none),
         (Fault::ListLags, &["list"], none),
+        (Fault::ForbidsList, &["list"], none),
+        (Fault::RefusesAbort, none, &["multipart"]),
         (Fault::ListsTwice, &["list"], none),
         (Fault::Clock(50), none, none),
         (Fault::Clock(200), none, &["clock"]),
@@ -92,7 +94,7 @@ async fn i13_each_fault_of_a_store_is_named_by_the_check_that_is_about_it() {
         (Fault::PlusIsSpace, none, &["keys"]),
         (Fault::LosesPart, &["multipart"], none),
         (Fault::KeepsDeleted, &["list", "copy_delete"], none),
-        (Fault::RefusesDelete, &["race", "list", "copy_delete"], &["cleanup"]),
+        (Fault::RefusesDelete, &["copy_delete"], &["cleanup"]),
     ];
     for (fault, failed, warned) in cases {
         let odd = Arc::new(Odd::new(fault));
@@ -103,6 +105,8 @@ async fn i13_each_fault_of_a_store_is_named_by_the_check_that_is_about_it() {
         assert_eq!(with(&diagnosis, Outcome::Warning), warned, "{fault:?}: {diagnosis:#?}");
         assert_eq!(with(&diagnosis, Outcome::Skipped), ["checkpoint"], "{fault:?}");
         assert_eq!(diagnosis.is_sound(), failed.is_empty());
+        let grant = diagnosis.find("list").unwrap().remedy.is_some_and(|r| r.contains("s3:ListBucket"));
+        assert_eq!(grant, fault == Fault::ForbidsList, "{fault:?}");
         let stay = matches!(fault, Fault::KeepsDeleted | Fault::RefusesDelete);
         let left = keys(&odd.objects).await;
         assert!(left.is_empty() != stay && left.iter().all(|k| k.starts_with("doctor/")), "{fault:?}: {left:?}");

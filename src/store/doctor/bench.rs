@@ -1,6 +1,6 @@
 //! Where the checks lay out what they try: a folder of the store that is new, and gone afterwards.
 
-use super::finding::{Check, Finding};
+use super::finding::{Check, Finding, brief};
 use crate::{
     Error, ErrorKind, Result,
     format::keys::{self, Class},
@@ -138,7 +138,7 @@ impl Bench {
         let stay = failed.len();
         if let Some(e) = failed.pop() {
             let why = store_error(&self.store, "delete from", &self.folder, e);
-            return CLEANUP.warning(format!("{stay} of {total} objects stay: {}", why.chain()));
+            return CLEANUP.warning(format!("{stay} of {total} objects stay: {}", brief(&why)));
         }
         if let Backend::Folder(root) = &self.store.backend {
             // Deleted objects leave their folders behind. That of this run is its own; the one above may hold others'.

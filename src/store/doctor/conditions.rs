@@ -2,7 +2,7 @@
 
 use super::{
     bench::Bench,
-    finding::{Check, Finding},
+    finding::{Check, Finding, brief},
 };
 use crate::{
     Result,
@@ -68,7 +68,7 @@ pub(super) async fn race(bench: &mut Bench) -> Finding {
     let keys: Vec<_> = (0..rounds).map(|round| bench.key(&format!("race-{round}")).to_string()).collect();
     let race = match bench.store.race(writers, &keys).await {
         Ok(race) => race,
-        Err(e) => return RACE.failed(e.chain()),
+        Err(e) => return RACE.failed(brief(&e)),
     };
     let of = format!("{writers} writers, {rounds} rounds");
     if race.unfair > 0 {
@@ -86,7 +86,7 @@ pub(super) async fn update(bench: &mut Bench) -> Finding {
     let (key, missing) = (bench.key("update"), bench.key("update-missing"));
     match update_stale(bench, &key, &missing).await {
         Ok(finding) => finding,
-        Err(e) => UPDATE.warning(e.chain()),
+        Err(e) => UPDATE.warning(brief(&e)),
     }
 }
 

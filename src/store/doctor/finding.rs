@@ -107,6 +107,32 @@ impl Check {
 
     /// Settles on what the check found. Where the store did not even answer as it should, that is what it found.
     pub(super) fn settle(self, found: crate::Result<Finding>) -> Finding {
-        found.unwrap_or_else(|e| self.failed(e.chain()))
+        found.unwrap_or_else(|e| self.failed(brief(&e)))
+    }
+}
+
+/// An error on one line. Of the XML in which a bucket says what is wrong, the code is what helps.
+pub(super) fn brief(e: &crate::Error) -> String {
+    let text = e.chain();
+    let Some((head, xml)) = text.split_once("<?xml") else { return text };
+    let code = xml.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map_or("", |(code, _)| code);
+    format!("{}{code}", if code.is_empty() { head.trim_end_matches([':', ' ']) } else { head })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Error, ErrorKind};
+
+    #[test]
+    fn of_a_buckets_xml_the_code_is_kept() {
+        let xml = "403 Forbidden: <?xml version=\"1.0\"?>\n<Error><Code>AccessDenied</Code><Key>k</Key></Error>";
+        for (source, want) in [
+            (xml, "cannot list s3://b: 403 Forbidden: AccessDenied"),
+            ("500 Oops: <?xml?><Code>", "cannot list s3://b: 500 Oops"),
+            ("nobody answers", "cannot list s3://b: nobody answers"),
+        ] {
+            assert_eq!(brief(&Error::new(ErrorKind::Io, "cannot list s3://b").with_source(source)), want);
+        }
     }
 }

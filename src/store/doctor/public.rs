@@ -2,7 +2,7 @@
 
 use super::{
     bench::Bench,
-    finding::{Check, Finding},
+    finding::{Check, Finding, brief},
     http::{Answer, Public},
     registry::{self, Head},
 };
@@ -140,7 +140,7 @@ pub(super) async fn examine(
 ) -> Vec<Finding> {
     let first = match public.get(keys::CHECKPOINT, &[], limits::SIGNED + 1).await {
         Ok(answer) => answer,
-        Err(e) => return vec![REACH.failed(e.chain())],
+        Err(e) => return vec![REACH.failed(brief(&e))],
     };
     let mut detail = format!("answers over {}", first.version);
     if let Some(place) = &first.redirected {
@@ -157,7 +157,7 @@ pub(super) async fn examine(
         Some(Some(checkpoint)) => match registry::samples(&bench.store, checkpoint).await {
             Ok(samples) => out.extend(blobs(public, &samples).await),
             Err(e) => {
-                out.push(BLOB.failed(format!("not even the store has it: {}", e.chain())));
+                out.push(BLOB.failed(format!("not even the store has it: {}", brief(&e))));
                 out.extend(ON_BLOBS[1..].iter().map(|c| c.skipped("there is no blob to try")));
             }
         },
@@ -270,7 +270,7 @@ async fn blobs(public: &Public, samples: &[(&'static str, Link)]) -> Vec<Finding
 /// Fetches a blob by GET and by HEAD, and gives the answer or what is wrong with it.
 async fn whole(public: &Public, link: &Link) -> Result<Answer, String> {
     let key = keys::blob(&link.sha256);
-    let answer = public.get(&key, &[], link.size + 1).await.map_err(|e| e.chain())?;
+    let answer = public.get(&key, &[], link.size + 1).await.map_err(|e| brief(&e))?;
     if answer.status != StatusCode::OK {
         return Err(answer.status());
     }
@@ -278,7 +278,7 @@ async fn whole(public: &Public, link: &Link) -> Result<Answer, String> {
         let encoding = answer.header(CONTENT_ENCODING).map(|e| format!(", Content-Encoding: {e}")).unwrap_or_default();
         return Err(format!("other bytes came ({} of {}{encoding})", answer.body.len(), link.size));
     }
-    let head = public.head(&key).await.map_err(|e| e.chain())?;
+    let head = public.head(&key).await.map_err(|e| brief(&e))?;
     let length = head.header(CONTENT_LENGTH).and_then(|l| l.parse::<u64>().ok());
     match length {
         _ if head.status != StatusCode::OK => Err(format!("{} to HEAD", head.status())),
@@ -325,7 +325,7 @@ async fn absent(bench: &mut Bench, public: &Public) -> [Finding; 3] {
             Ok(answer) => answers.push((key, answer)),
             Err(e) => {
                 let skipped = |c: Check| c.skipped("see public_absent");
-                return [ABSENT.failed(e.chain()), skipped(ABSENT_CACHE), skipped(PLUS)];
+                return [ABSENT.failed(brief(&e)), skipped(ABSENT_CACHE), skipped(PLUS)];
             }
         }
     }
@@ -341,7 +341,7 @@ async fn absent(bench: &mut Bench, public: &Public) -> [Finding; 3] {
     let visible = match public.get(&first, &[], PAGE).await {
         Ok(answer) if answer.status == StatusCode::OK && answer.body == "first\n" => Ok(()),
         Ok(answer) => Err(format!("what lies below doctor/ cannot be read there ({})", answer.status())),
-        Err(e) => Err(e.chain()),
+        Err(e) => Err(brief(&e)),
     };
     let long = answers.iter().filter(|(_, a)| is_absent(a)).find(|(_, a)| a.fresh_for().is_some_and(|s| s > SHORT));
     let cache = match (long, &visible) {
@@ -353,7 +353,7 @@ async fn absent(bench: &mut Bench, public: &Public) -> [Finding; 3] {
     let plus = match visible {
         Ok(()) => match plus(bench, public).await {
             Ok(finding) => finding,
-            Err(e) => PLUS.warning(e.chain()),
+            Err(e) => PLUS.warning(brief(&e)),
         },
         Err(why) => PLUS.skipped(why),
     };

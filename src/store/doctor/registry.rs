@@ -2,7 +2,7 @@
 
 use super::{
     bench::Bench,
-    finding::{Check, Finding},
+    finding::{Check, Finding, brief},
 };
 use crate::{
     Result,
@@ -92,14 +92,14 @@ pub(super) async fn checkpoint(store: &Store, keys: &[VerifierKey], absence: boo
         Err(_) if !absence => {
             return (CHECKPOINT.skipped("it is absent or forbidden, and the store does not say which"), None);
         }
-        Err(e) => return (CHECKPOINT.failed(e.chain()), None),
+        Err(e) => return (CHECKPOINT.failed(brief(&e)), None),
     };
     if keys.is_empty() {
         let finding = CHECKPOINT.skipped("there is one; with its public key (--key) it is opened");
         return (finding, Some(Head { bytes, checkpoint: None }));
     }
     match Checkpoint::open(bytes.clone(), keys) {
-        Err(e) => (FOREIGN.failed(crate::Error::from(e).chain()), None),
+        Err(e) => (FOREIGN.failed(brief(&e.into())), None),
         Ok(checkpoint) => {
             (freshness(&checkpoint, Timestamp::now()), Some(Head { bytes, checkpoint: Some(checkpoint) }))
         }

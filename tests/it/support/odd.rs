@@ -19,6 +19,10 @@ pub(crate) enum Fault {
     Forbids,
     /// A list leaves out what is new, which here is all.
     ListLags,
+    /// Lists are forbidden.
+    ForbidsList,
+    /// An upload cannot be broken off.
+    RefusesAbort,
     /// A list holds everything twice.
     ListsTwice,
     /// Its clock is so many seconds ahead.
@@ -95,7 +99,11 @@ impl ObjectStore for Odd {
 
     async fn put_multipart_opts(&self, path: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
         let upload = self.objects.put_multipart_opts(path, options).await?;
-        Ok(if self.fault == Fault::LosesPart { Box::new(Lossy { upload, parts: 0 }) } else { upload })
+        Ok(match self.fault {
+            Fault::LosesPart => Box::new(Lossy { upload, loses: Some(2) }),
+            Fault::RefusesAbort => Box::new(Lossy { upload, loses: None }),
+            _ => upload,
+        })
     }
 
     async fn get_opts(&self, path: &Path, mut options: GetOptions) -> Result<GetResult> {
@@ -131,6 +139,7 @@ impl ObjectStore for Odd {
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let all = self.objects.list(prefix);
         match self.fault {
+            Fault::ForbidsList => futures::stream::iter([Err(denied(prefix.unwrap()))]).boxed(),
             Fault::ListLags => all.filter(|_| std::future::ready(false)).boxed(),
             Fault::ListsTwice => {
                 all.flat_map(|m| futures::stream::iter([m.as_ref().unwrap().clone(), m.unwrap()]).map(Ok)).boxed()
@@ -151,14 +160,15 @@ impl ObjectStore for Odd {
 #[derive(Debug)]
 struct Lossy {
     upload: Box<dyn MultipartUpload>,
-    parts: usize,
+    /// The part to lose; without one, it refuses to be broken off.
+    loses: Option<usize>,
 }
 
 #[async_trait]
 impl MultipartUpload for Lossy {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        self.parts += 1;
-        if self.parts == 2 { Box::pin(std::future::ready(Ok(()))) } else { self.upload.put_part(data) }
+        self.loses = self.loses.map(|n| n.saturating_sub(1));
+        if self.loses == Some(0) { Box::pin(std::future::ready(Ok(()))) } else { self.upload.put_part(data) }
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
@@ -166,6 +176,6 @@ impl MultipartUpload for Lossy {
     }
 
     async fn abort(&mut self) -> Result<()> {
-        self.upload.abort().await
+        if self.loses.is_none() { Err(denied(&Path::from("upload"))) } else { self.upload.abort().await }
     }
 }
