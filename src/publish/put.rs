@@ -48,7 +48,7 @@ const SESSION: Duration = Duration::from_secs(12 * 3600);
 pub(super) struct Session {
     done: HashSet<Sha256>,
     pub(super) tally: Tally,
-    /// The time that the run stamps, and how to tell how long ago that was.
+    /// What time it was when it began, and how to tell how long ago that was.
     now: Timestamp,
     began: Instant,
     /// The other clock: the first one stands still while a machine sleeps.
