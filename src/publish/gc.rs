@@ -158,6 +158,7 @@ struct Kept {
 }
 
 /// An object that nothing kept refers to.
+#[derive(Clone, Copy)]
 struct Dead {
     sha256: Sha256,
     size: u64,
@@ -429,18 +430,18 @@ impl Registry {
     }
 
     async fn move_all(&self, gone: &[Dead], run: &Run<'_>, report: &mut GcReport) -> Result<()> {
-        let mut moves = futures::stream::iter(gone)
+        let mut moves = futures::stream::iter(gone.to_vec())
             .map(|dead| async move {
                 // Looked at again right before (I16): a writer that wants it has written it again (I10).
                 let key = keys::blob(&dead.sha256);
                 match self.store.last_written(&key).await? {
-                    None => Ok((dead, None)),
+                    None => Ok::<_, Error>((dead, None)),
                     Some(t) if t != dead.modified || !run.is_past(t, run.options.grace) => Ok((dead, Some(false))),
                     Some(_) => Ok((dead, self.store.discard(&dead.sha256).await?.then_some(true))),
                 }
             })
             .buffer_unordered(PARALLEL);
-        while let Some((dead, moved)) = moves.try_next().await.map_err(|e: Error| e)? {
+        while let Some((dead, moved)) = moves.try_next().await? {
             match moved {
                 Some(true) => {
                     report.collected.add(dead.size);

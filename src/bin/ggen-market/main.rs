@@ -10,6 +10,7 @@ mod config;
 mod diff;
 mod failure;
 mod fetch;
+mod gc;
 mod history;
 mod info;
 mod init;
@@ -161,6 +162,7 @@ async fn run(cli: Cli, ui: Ui, key_file_given: bool) -> Result<Code, Failure> {
         Verb::Build(args) => build::run(args, &settings()?).await,
         Verb::Publish(args) => publish::run(args, &settings()?).await,
         Verb::Refresh(args) => refresh::run(args, &settings()?).await,
+        Verb::Gc(args) => gc::run(args, &settings()?).await,
         Verb::Yank(args) => yank::yank(args, &settings()?).await,
         Verb::Unyank(args) => yank::unyank(args, &settings()?).await,
         Verb::Info(args) => info::run(args, &settings()?).await,
