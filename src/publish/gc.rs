@@ -6,7 +6,7 @@ use crate::{
     Error, ErrorKind, Result,
     format::{Marks, keys, limits},
     package::{Link, Sha256, Timestamp},
-    store::{Listed, PARALLEL, Store, Versioned, is_absent},
+    store::{Discarded, Listed, PARALLEL, Store, Versioned, is_absent},
     trust::{Boundary, MAX_PINS, MAX_VALIDITY, Slot},
 };
 use futures::{StreamExt, TryStreamExt};
@@ -241,7 +241,7 @@ impl Registry {
                 return Ok(None);
             }
             if !gone.is_empty() {
-                self.clear(head, boundary, &mut live, gone, run, &mut report).await?;
+                self.clear(head, boundary, &mut live, gone, &mut report).await?;
             }
         }
         self.purge(trash, run, &mut report).await?;
@@ -401,7 +401,6 @@ impl Registry {
         boundary: Boundary,
         live: &mut Live,
         mut gone: Vec<Dead>,
-        run: &Run<'_>,
         report: &mut GcReport,
     ) -> Result<()> {
         for _ in 0..LOOKS {
@@ -409,7 +408,7 @@ impl Registry {
             head = newest;
         }
         gone.retain(|d| !live.holds(&d.sha256));
-        let cleared = self.move_all(&gone, run, report).await;
+        let cleared = self.move_all(&gone, report).await;
         // Also when it broke off: what was moved, was moved.
         self.settle(head, &boundary, live, &gone, report).await?;
         self.store.flush().await?;
@@ -429,26 +428,18 @@ impl Registry {
         Ok(Some(newest))
     }
 
-    async fn move_all(&self, gone: &[Dead], run: &Run<'_>, report: &mut GcReport) -> Result<()> {
+    async fn move_all(&self, gone: &[Dead], report: &mut GcReport) -> Result<()> {
         let mut moves = futures::stream::iter(gone.to_vec())
-            .map(|dead| async move {
-                // Looked at again right before (I16): a writer that wants it has written it again (I10).
-                let key = keys::blob(&dead.sha256);
-                match self.store.last_written(&key).await? {
-                    None => Ok::<_, Error>((dead, None)),
-                    Some(t) if t != dead.modified || !run.is_past(t, run.options.grace) => Ok((dead, Some(false))),
-                    Some(_) => Ok((dead, self.store.discard(&dead.sha256).await?.then_some(true))),
-                }
-            })
+            .map(|dead| async move { self.store.discard(&dead.sha256, dead.modified).await.map(|done| (dead, done)) })
             .buffer_unordered(PARALLEL);
-        while let Some((dead, moved)) = moves.try_next().await? {
-            match moved {
-                Some(true) => {
+        while let Some((dead, done)) = moves.try_next().await? {
+            match done {
+                Discarded::Yes => {
                     report.collected.add(dead.size);
                     report.trash.add(dead.size);
                 }
-                Some(false) => report.spared += 1,
-                None => {}
+                Discarded::Changed => report.spared += 1,
+                Discarded::Gone => {}
             }
         }
         Ok(())

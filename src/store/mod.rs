@@ -14,7 +14,7 @@ mod write;
 
 pub use open::{Store, StoreOptions};
 pub(crate) use read::{Fetched, PARALLEL, load_nodes};
-pub(crate) use sweep::{Listed, Versioned};
+pub(crate) use sweep::{Discarded, Listed, Versioned};
 pub(crate) use trusted::TrustedState;
 pub(crate) use url::stream_url;
 pub(crate) use write::{Created, Later, Payload, Put};

@@ -30,6 +30,16 @@ pub(crate) struct Listed {
     pub(crate) modified: Timestamp,
 }
 
+/// What moving an object to the trash came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Discarded {
+    Yes,
+    /// It was written again meanwhile, and stays.
+    Changed,
+    /// Another collection was faster.
+    Gone,
+}
+
 /// A signed object that is replaced, with what the store goes by to tell that it is still the same one.
 #[derive(Debug)]
 pub(crate) struct Versioned {
@@ -58,9 +68,14 @@ impl Store {
         }
     }
 
-    /// Moves an object into the trash. False where it was gone already: another collection was faster.
-    pub(crate) async fn discard(&self, sha256: &Sha256) -> Result<bool> {
+    /// Moves an object into the trash, if it was last written at that time. It is looked at before it is copied and right
+    /// before it is deleted: what was written again is wanted by somebody (I16).
+    pub(crate) async fn discard(&self, sha256: &Sha256, written: Timestamp) -> Result<Discarded> {
         let (from, to) = (keys::blob(sha256), keys::trash(sha256));
+        let now = self.last_written(&from).await?;
+        if now != Some(written) {
+            return Ok(if now.is_some() { Discarded::Changed } else { Discarded::Gone });
+        }
         if let Backend::Folder(folder) = self.backend.clone() {
             let moved = tokio::task::spawn_blocking({
                 let (from, to) = (folder.join(&from), folder.join(&to));
@@ -70,10 +85,13 @@ impl Store {
             return moved.await.map_err(|e| failed(io::Error::other(e)))?.map_err(failed);
         }
         if !self.copy(&from, &to).await? {
-            return Ok(false);
+            return Ok(Discarded::Gone);
+        }
+        if self.last_written(&from).await? != Some(written) {
+            return Ok(Discarded::Changed);
         }
         self.probe_delete(&from).await?;
-        Ok(true)
+        Ok(Discarded::Yes)
     }
 
     /// Brings an object back from the trash, if it is there; what is in the trash stays until it is purged.
@@ -205,7 +223,7 @@ impl Store {
 }
 
 /// On a disk, moving is one step, and keeps the file's time: it is set first, so that the trash tells since when it is there.
-fn move_file(from: &std::path::Path, to: &std::path::Path) -> io::Result<bool> {
+fn move_file(from: &std::path::Path, to: &std::path::Path) -> io::Result<Discarded> {
     let moved = || {
         if let Some(folder) = to.parent() {
             fs::create_dir_all(folder)?;
@@ -214,8 +232,8 @@ fn move_file(from: &std::path::Path, to: &std::path::Path) -> io::Result<bool> {
         fs::rename(from, to)
     };
     match moved() {
-        Ok(()) => Ok(true),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Ok(()) => Ok(Discarded::Yes),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Discarded::Gone),
         Err(e) => Err(e),
     }
 }

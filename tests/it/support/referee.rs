@@ -52,8 +52,8 @@ struct State {
     writes: Vec<String>,
     reads: Vec<String>,
     fault: Option<Fault>,
-    /// What to do before the first write of a key that begins so.
-    hook: Option<(String, Hook)>,
+    /// What to do, once, before a write that begins so.
+    hooks: Vec<(String, Hook)>,
     dead: bool,
     /// Whether it copies; not all stores do.
     no_copy: bool,
@@ -98,6 +98,26 @@ impl Referee {
         std::mem::take(&mut self.state.lock().unwrap().late_reads)
     }
 
+    /// The rules that were broken so far.
+    pub(crate) fn take_fouls(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.lock().unwrap().fouls)
+    }
+
+    /// Another store that holds the same.
+    pub(crate) fn fork(&self) -> Self {
+        let state = self.state.lock().unwrap();
+        let copy = State {
+            objects: state.objects.clone(),
+            written: state.written.clone(),
+            count: state.count,
+            ahead: state.ahead,
+            deleted: state.deleted.clone(),
+            reach: state.reach.clone(),
+            ..State::default()
+        };
+        Self { state: Arc::new(Mutex::new(copy)) }
+    }
+
     /// Sets a fault, counted from the next write, and brings a dead store back to life.
     pub(crate) fn set_fault(&self, fault: Option<Fault>) {
         let mut state = self.state.lock().unwrap();
@@ -111,12 +131,17 @@ impl Referee {
         write: &str,
         hook: impl FnOnce() -> F + Send + 'static,
     ) {
-        self.state.lock().unwrap().hook = Some((write.into(), Box::new(|| Box::pin(hook()))));
+        self.state.lock().unwrap().hooks.push((write.into(), Box::new(|| Box::pin(hook()))));
     }
 
     /// Puts the store's clock forward.
     pub(crate) fn pass(&self, time: Duration) {
         self.state.lock().unwrap().ahead += TimeDelta::from_std(time).unwrap();
+    }
+
+    /// Puts the store's clock back: for registries that began long ago.
+    pub(crate) fn turn_back(&self, time: Duration) {
+        self.state.lock().unwrap().ahead -= TimeDelta::from_std(time).unwrap();
     }
 
     pub(crate) fn cannot_copy(&self) {
@@ -154,8 +179,8 @@ impl Referee {
         };
         let hook = {
             let mut state = self.state.lock().unwrap();
-            let strikes = state.hook.as_ref().is_some_and(|(at, _)| name.starts_with(at));
-            state.hook.take_if(|_| strikes)
+            let at = state.hooks.iter().position(|(at, _)| name.starts_with(at));
+            at.map(|at| state.hooks.remove(at))
         };
         if let Some((_, hook)) = hook {
             hook().await;
