@@ -26,8 +26,7 @@ async fn an_audit_tells_what_was_collected_from_what_was_lost() {
     let verified = client(&it).verify(&VerifyOptions::all()).await.unwrap();
     assert!(verified.problems.is_empty(), "{:?}", verified.problems);
     assert_eq!((verified.generation, verified.collected), (4, 4));
-    let lists = second_reader::marks(&it.world.referee.objects()).len();
-    assert_eq!(verified.unreferenced, Some((1, it.size_of_lists() - it.size_of_list())), "the list before, {lists}");
+    assert_eq!(verified.unreferenced, Some((0, 0)));
     assert_eq!(verified.marked.unwrap().0, 0, "what the list names is gone");
     // Marked by the next collection, and said to be just that.
     it.pass(DAY * 3);
@@ -35,7 +34,16 @@ async fn an_audit_tells_what_was_collected_from_what_was_lost() {
     it.collect().await.unwrap();
     let verified = client(&it).verify(&VerifyOptions::all()).await.unwrap();
     assert!(verified.problems.is_empty(), "{:?}", verified.problems);
-    assert_eq!((verified.unreferenced.unwrap().0, verified.marked.unwrap().0), (1, 1));
+    assert_eq!(
+        (verified.unreferenced.unwrap().0, verified.marked.unwrap().0),
+        (1, 0),
+        "the list that is not needed now"
+    );
+    it.pass(DAY * 3);
+    it.world.registry().refresh(&it.world.options).await.unwrap();
+    it.collect().await.unwrap();
+    let verified = client(&it).verify(&VerifyOptions::all()).await.unwrap();
+    assert_eq!((verified.unreferenced.unwrap().0, verified.marked.unwrap().0), (0, 1));
 
     // What is kept and not there is a problem all the same.
     let newest = it.world.found();
@@ -109,27 +117,9 @@ async fn a_reader_of_what_was_in_force_never_misses_anything() {
             assert_eq!(listed.unwrap().len(), 601, "round {round}");
             it.world.referee.assert_fair();
         } else if listed.is_err() {
-            assert!(taken > 20, "{taken}");
+            assert!(taken > 0);
             return;
         }
     }
     panic!("it was never collected");
-}
-
-impl Long {
-    fn lists(&self) -> Vec<u64> {
-        let kept = self.kept();
-        let objects = self.world.referee.objects();
-        let others = objects.iter().filter(|(k, _)| k.starts_with("blobs/") && !kept.contains(*k));
-        others.map(|(_, bytes)| bytes.len() as u64).collect()
-    }
-
-    fn size_of_lists(&self) -> u64 {
-        self.lists().iter().sum()
-    }
-
-    fn size_of_list(&self) -> u64 {
-        let marks = self.boundary().unwrap().marks.unwrap();
-        self.world.referee.objects()[&format!("blobs/sha256/{marks}")].len() as u64
-    }
 }
