@@ -19,7 +19,10 @@ use object_store::{
     Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutPayload,
     UpdateVersion, path::Path,
 };
-use std::{fs, io, time::SystemTime};
+use std::{
+    fs, io,
+    time::{Duration, UNIX_EPOCH},
+};
 
 /// An object of a listing.
 #[derive(Debug, Clone)]
@@ -224,11 +227,12 @@ impl Store {
 
 /// On a disk, moving is one step, and keeps the file's time: it is set first, so that the trash tells since when it is there.
 fn move_file(from: &std::path::Path, to: &std::path::Path) -> io::Result<Discarded> {
+    let now = UNIX_EPOCH + Duration::from_secs(u64::try_from(Timestamp::now().unix()).unwrap_or_default());
     let moved = || {
         if let Some(folder) = to.parent() {
             fs::create_dir_all(folder)?;
         }
-        fs::File::options().write(true).open(from)?.set_modified(SystemTime::now())?;
+        fs::File::options().write(true).open(from)?.set_modified(now)?;
         fs::rename(from, to)
     };
     match moved() {

@@ -6,6 +6,7 @@ use super::second_reader::{self, Objects};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt, stream::BoxStream};
+use ggen_marketplace::package::Timestamp;
 use object_store::{
     CopyOptions, Error, GetOptions, GetRange, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, path::Path,
@@ -91,11 +92,6 @@ impl Referee {
 
     pub(crate) fn take_reads(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().unwrap().reads)
-    }
-
-    /// Reads of what was deleted: a foul, unless a test asks for them.
-    pub(crate) fn take_late_reads(&self) -> Vec<String> {
-        std::mem::take(&mut self.state.lock().unwrap().late_reads)
     }
 
     /// The rules that were broken so far.
@@ -242,7 +238,7 @@ impl Referee {
 
 impl State {
     fn now(&self) -> DateTime<Utc> {
-        Utc::now() + self.ahead
+        DateTime::from_timestamp(Timestamp::now().unix(), 0).unwrap() + self.ahead
     }
 
     fn store(&mut self, key: &str, bytes: Vec<u8>) {
