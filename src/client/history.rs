@@ -6,7 +6,7 @@ use crate::{
     format::{ChangedRelease, Changes, Line, PackageLines, ReleaseChange, Snapshot, keys, limits},
     index::{self, Missing, Nodes},
     package::{Sha256, Timestamp, Version},
-    store::{Fetched, PARALLEL},
+    store::{Fetched, PARALLEL, is_absent},
     trust::Slot,
 };
 use futures::{StreamExt, TryStreamExt};
@@ -50,21 +50,26 @@ pub struct Generation {
     pub slot: Sha256,
     /// The digest of its snapshot. The same as that of the generation before when only the expiry was renewed.
     pub snapshot: Sha256,
-    /// Packages in it.
-    pub packages: u64,
-    /// Releases in it.
-    pub releases: u64,
+    /// Packages in it; `None` where its snapshot was collected as garbage.
+    pub packages: Option<u64>,
+    /// Releases in it; likewise.
+    pub releases: Option<u64>,
 }
 
 impl Client {
     /// An older state. A generation is proved to be one by the chain of digests that leads to it from the newest slot.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for a generation that is not there yet, or was collected as garbage; of one that was
+    /// collected in part, also the lookups in it may fail so.
     pub async fn at(&self, pin: Pin) -> Result<SnapshotReader> {
         match pin {
             Pin::Snapshot(sha256) => self.at_snapshot(&sha256).await,
             Pin::Generation(number) => {
                 let slots = self.chain_down_to(number).await?;
                 let slot = slots.first().ok_or_else(|| no_generation(number))?;
-                self.reader(&slot.claim().snapshot, number).await
+                let reader = self.reader(&slot.claim().snapshot, number).await;
+                self.explained(number, reader).await
             }
         }
     }
@@ -85,15 +90,19 @@ impl Client {
         let slots = self.chain_down_to((last + 1).saturating_sub(newest.max(1))).await?;
         let rows = futures::stream::iter(slots.into_iter().rev()).map(|slot| async move {
             let claim = slot.claim();
-            let reader = self.reader(&claim.snapshot, claim.generation).await?;
+            let reader = match self.reader(&claim.snapshot, claim.generation).await {
+                Ok(reader) => Some(reader),
+                Err(e) if is_absent(&e) && self.was_collected(claim.generation).await?.is_some() => None,
+                Err(e) => return Err(e),
+            };
             Ok::<_, Error>(Generation {
                 number: claim.generation,
                 time: claim.time,
                 expires: claim.expires,
                 slot: slot.digest(),
                 snapshot: claim.snapshot.sha256,
-                packages: reader.snapshot().packages,
-                releases: reader.snapshot().releases,
+                packages: reader.as_ref().map(|r| r.snapshot().packages),
+                releases: reader.as_ref().map(|r| r.snapshot().releases),
             })
         });
         rows.buffered(PARALLEL).try_collect().await

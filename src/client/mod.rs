@@ -8,6 +8,7 @@
 //! that the operating system removes.
 
 mod cache;
+mod collected;
 mod fetch;
 mod history;
 mod package;

@@ -66,7 +66,7 @@ impl SnapshotReader {
             if let Some((package, _)) = self.client.inner.packages.get(&(entry.link.sha256, key)) {
                 return Ok(Some(package));
             }
-            match self.client.node(&entry).await? {
+            match self.client.explained(self.generation(), self.client.node(&entry).await).await? {
                 Node::Page(next) => page = Some(next),
                 Node::Shard(shard) => {
                     return Ok(shard.find(&key).map(|lines| self.read(&entry.link.sha256, id, lines)));
@@ -173,8 +173,8 @@ impl SnapshotReader {
         let reader = self.clone();
         leaves
             .map_ok(move |entry| {
-                let client = reader.client.clone();
-                async move { client.node(&entry).await.map(|node| (entry, node)) }
+                let (client, generation) = (reader.client.clone(), reader.generation());
+                async move { client.explained(generation, client.node(&entry).await).await.map(|node| (entry, node)) }
             })
             .try_buffered(AHEAD)
     }
@@ -186,7 +186,9 @@ impl SnapshotReader {
         while let Some(entry) = rest.pop() {
             if entry.node == crate::format::NodeType::Shard {
                 out.push(Ok(entry));
-            } else if let Node::Page(page) = self.client.node(&entry).await? {
+            } else if let Node::Page(page) =
+                self.client.explained(self.generation(), self.client.node(&entry).await).await?
+            {
                 rest.extend(page.entries().iter().rev());
             }
         }
@@ -194,11 +196,11 @@ impl SnapshotReader {
     }
 
     pub(super) fn nodes(&self, entries: Vec<Entry>) -> impl Stream<Item = Result<(Entry, Node)>> + use<> {
-        let client = self.client.clone();
+        let (client, generation) = (self.client.clone(), self.generation());
         futures::stream::iter(entries)
             .map(move |entry| {
                 let client = client.clone();
-                async move { client.node(&entry).await.map(|node| (entry, node)) }
+                async move { client.explained(generation, client.node(&entry).await).await.map(|node| (entry, node)) }
             })
             .buffer_unordered(crate::store::PARALLEL)
     }
@@ -206,7 +208,8 @@ impl SnapshotReader {
     /// Description, readme and manifest of a release, where it has them.
     pub async fn detail(&self, record: &Record) -> Result<Option<Detail>> {
         let Some(link) = &record.detail else { return Ok(None) };
-        let raw = self.client.object(link, limits::NODE, limits::NODE_RAW).await?;
+        let raw = self.client.object(link, limits::NODE, limits::NODE_RAW).await;
+        let raw = self.client.explained(self.generation(), raw).await?;
         let place = self.client.inner.store.place(&crate::format::keys::blob(&link.sha256));
         let detail: Detail = serde_json::from_slice(&raw)
             .map_err(|e| FormatError::Malformed { what: "detail", reason: e.to_string() }.at(place))?;

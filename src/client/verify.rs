@@ -3,11 +3,11 @@
 use super::{Client, ClientOptions, Inner, SnapshotReader, package::Package, snapshot::id_of};
 use crate::{
     Error, ErrorKind, Result, cpu,
-    format::{self, Changes, Entry, FormatError, PackageLines, Page, keys, limits},
+    format::{self, Changes, Entry, FormatError, Marks, PackageLines, Page, keys, limits},
     index::{self, Node, Nodes},
     package::{Link, Record, Sha256},
-    store::PARALLEL,
-    trust::Slot,
+    store::{PARALLEL, is_absent},
+    trust::{Boundary, Slot},
 };
 use futures::{StreamExt, TryStreamExt};
 use std::{collections::HashSet, sync::Arc};
@@ -42,9 +42,14 @@ pub struct Verified {
     pub packages: u64,
     /// Releases in it.
     pub releases: u64,
-    /// Objects that no generation refers to, and their bytes: left by runs that were interrupted, and harmless. Only known
-    /// of everything ([`VerifyOptions::all`]) and of stores that can be listed, which HTTP cannot.
+    /// Generations that a collection of garbage gave up, as its signed boundary says, and that are not whole any more.
+    pub collected: u64,
+    /// Objects that no generation refers to and no collection has marked yet, and their bytes: left by runs that were
+    /// interrupted, and harmless. Only known of everything ([`VerifyOptions::all`]) and of stores that can be listed, which
+    /// HTTP cannot.
     pub unreferenced: Option<(u64, u64)>,
+    /// Objects that the last collection marked, and their bytes: a later one takes them away. Known when `unreferenced` is.
+    pub marked: Option<(u64, u64)>,
     /// What is wrong; empty when all is well.
     pub problems: Vec<Problem>,
 }
@@ -68,7 +73,13 @@ impl Client {
         // A client of its own: no cache may answer for the store. The trust state is the same.
         let fresh = self.without_caches();
         let head = fresh.head().await?;
-        let mut audit = Audit { client: fresh, seen: HashSet::new(), out: Verified::default() };
+        let mut audit = Audit {
+            client: fresh,
+            seen: HashSet::new(),
+            walked: HashSet::new(),
+            absent: Vec::new(),
+            out: Verified::default(),
+        };
         audit.out.generation = head.claim().generation;
         let slots = match audit.client.chain_down_to(0).await {
             Ok(slots) => slots,
@@ -80,9 +91,7 @@ impl Client {
         audit.newest_slot(&slots).await;
         audit.out.objects += slots.len() as u64 + 1;
         audit.snapshots(&slots, options).await;
-        if options.all && audit.out.problems.is_empty() {
-            audit.out.unreferenced = audit.client.inner.store.blobs_outside(&audit.seen).await;
-        }
+        audit.collected(options).await;
         Ok(audit.out)
     }
 
@@ -97,12 +106,60 @@ struct Audit {
     client: Client,
     /// Objects that were found to be right: generations share most of theirs.
     seen: HashSet<Sha256>,
+    /// The nodes among them below which nothing has to be looked at again.
+    walked: HashSet<Sha256>,
+    /// What is not there, and which generation cites it: whether that is a problem is known in the end.
+    absent: Vec<Problem>,
     out: Verified,
 }
 
 impl Audit {
     fn problem(&mut self, generation: u64, error: Error) {
-        self.out.problems.push(Problem { generation, error });
+        let problem = Problem { generation, error };
+        if is_absent(&problem.error) { &mut self.absent } else { &mut self.out.problems }.push(problem);
+    }
+
+    /// Tells what was collected from what was lost. The boundary is read in the end: it is written before anything is taken
+    /// away, so whatever was taken away while the audit was under way, it says so by now.
+    async fn collected(&mut self, options: &VerifyOptions) {
+        let newest = self.out.generation;
+        let boundary = match self.client.boundary().await {
+            Ok(boundary) => boundary,
+            Err(error) => {
+                self.out.problems.push(Problem { generation: newest, error });
+                None
+            }
+        };
+        let excused = |p: &Problem| boundary.as_ref().is_some_and(|b| !b.keeps(p.generation));
+        let (collected, lost): (Vec<_>, Vec<_>) = std::mem::take(&mut self.absent).into_iter().partition(excused);
+        self.out.collected = collected.iter().map(|p| p.generation).collect::<HashSet<_>>().len() as u64;
+        // Neighbouring generations share most of their objects: one that is lost is told of once, where readers are.
+        let mut told = HashSet::new();
+        self.out.problems.extend(lost.into_iter().rev().filter(|p| told.insert(p.error.to_string())));
+        if options.all {
+            self.leftovers(boundary.as_ref()).await;
+        }
+        self.out.problems.sort_by_key(|p| p.generation);
+    }
+
+    /// Counts what no generation refers to: what is marked already, and what is not.
+    async fn leftovers(&mut self, boundary: Option<&Boundary>) {
+        let mut marks = Marks::default();
+        if let Some(boundary) = boundary {
+            match self.client.marks(boundary).await {
+                Ok(list) => {
+                    marks = list;
+                    if let Some(link) = boundary.marks {
+                        self.count(&link);
+                    }
+                }
+                Err(error) => self.out.problems.push(Problem { generation: boundary.generation, error }),
+            }
+        }
+        if self.out.problems.is_empty() {
+            let left = self.client.inner.store.blobs_outside(&self.seen, &marks).await;
+            (self.out.unreferenced, self.out.marked) = left.unzip();
+        }
     }
 
     /// The newest slot came inside the checkpoint; the log has to hold the same.
@@ -124,11 +181,19 @@ impl Audit {
     async fn snapshots(&mut self, slots: &[Slot], options: &VerifyOptions) {
         let wanted = if options.all { slots } else { &slots[slots.len().saturating_sub(1)..] };
         let mut before: Option<SnapshotReader> = None;
+        let boundary = self.client.boundary().await.ok().flatten();
+        let mut was_kept = false;
         for (i, slot) in wanted.iter().enumerate() {
             let (generation, link) = (slot.claim().generation, slot.claim().snapshot);
             let newest = i + 1 == wanted.len();
             if !newest && before.as_ref().is_some_and(|b| *b.link() == link) {
                 continue; // a renewal
+            }
+            let kept = boundary.as_ref().is_none_or(|b| b.keeps(generation));
+            if kept != was_kept {
+                // What a generation that was given up may lack, another must not.
+                self.walked.clear();
+                was_kept = kept;
             }
             match self.client.reader(&link, generation).await {
                 Err(error) => self.problem(generation, error),
@@ -160,7 +225,7 @@ impl Audit {
         let mut rest: Vec<Entry> = reader.top().entries().to_vec();
         while !rest.is_empty() {
             // Of an older generation, only what no other one has been seen to hold.
-            rest.retain(|e| newest || !self.seen.contains(&e.link.sha256));
+            rest.retain(|e| newest || !self.walked.contains(&e.link.sha256));
             let client = self.client.clone();
             let mut nodes = futures::stream::iter(std::mem::take(&mut rest))
                 .map(|entry| {
@@ -176,6 +241,7 @@ impl Audit {
                     }
                     Ok(node) => {
                         self.count(&entry.link);
+                        self.walked.insert(entry.link.sha256);
                         let packages = self.node(generation, &entry, &node, &mut rest);
                         if options.all {
                             self.blobs(generation, &packages).await;
@@ -268,7 +334,10 @@ impl Audit {
                     self.out.objects += 1;
                     self.out.bytes += link.size;
                 }
-                Err(error) => self.problem(generation, error),
+                Err(error) => {
+                    self.seen.remove(&link.sha256);
+                    self.problem(generation, error);
+                }
             }
         }
     }

@@ -8,6 +8,7 @@ mod http;
 mod open;
 mod probe;
 mod read;
+mod sweep;
 mod trusted;
 mod url;
 mod write;
@@ -15,6 +16,7 @@ mod write;
 pub use doctor::{Diagnosis, DoctorOptions, Finding, Outcome};
 pub use open::{Store, StoreOptions};
 pub(crate) use read::{Fetched, PARALLEL, load_nodes};
+pub(crate) use sweep::{Discarded, Listed, Versioned};
 pub(crate) use trusted::TrustedState;
 pub(crate) use url::stream_url;
 pub(crate) use write::{Created, Later, Payload, Put};
@@ -54,6 +56,12 @@ fn store_error(store: &Store, verb: &str, key: &str, e: object_store::Error) -> 
         Some(hint) => error.with_hint(hint),
         None => error,
     }
+}
+
+/// Whether an error says that the store holds no such object.
+pub(crate) fn is_absent(e: &Error) -> bool {
+    let cause = std::error::Error::source(e).and_then(|e| e.downcast_ref::<Cause>());
+    matches!(cause, Some(Cause(object_store::Error::NotFound { .. })))
 }
 
 /// The `std::io` cause below a store's error, if there is one.

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 /// Files up to this size go up in one request; larger ones in parts of this size, so that memory stays flat.
-const PART: u64 = 8 * 1024 * 1024;
+pub(super) const PART: u64 = 8 * 1024 * 1024;
 
 /// So many parts of one file go up at once.
 const PARTS: usize = 4;
@@ -132,11 +132,11 @@ impl Store {
     }
 
     /// How an object is written, with the headers under which a bucket serves it over HTTP.
-    fn options(&self, class: Class) -> PutOptions {
+    pub(super) fn options(&self, class: Class) -> PutOptions {
         PutOptions { attributes: self.attributes(class), ..PutOptions::default() }
     }
 
-    fn attributes(&self, class: Class) -> Attributes {
+    pub(super) fn attributes(&self, class: Class) -> Attributes {
         let mut attributes = Attributes::new();
         if self.backend == Backend::Cloud {
             attributes.insert(Attribute::CacheControl, class.cache_control().into());
@@ -209,7 +209,9 @@ impl Store {
 
     async fn is_there(&self, key: &str, link: &Link, now: Timestamp) -> bool {
         let Ok(meta) = self.inner.head(&Path::from(key)).await else { return false };
-        let age = now.since(Timestamp::from_unix(meta.last_modified.timestamp()));
+        // By whichever clock is ahead: what is too young by the wrong one would be relied on, and then be collected.
+        let ahead = u64::try_from(self.clock_ahead().unwrap_or_default()).unwrap_or_default();
+        let age = now.plus(Duration::from_secs(ahead)).since(Timestamp::from_unix(meta.last_modified.timestamp()));
         if meta.size != link.size || age > YOUNG {
             return false;
         }
@@ -296,8 +298,9 @@ impl Store {
         Err(unclear.unwrap_or_else(|| Error::new(ErrorKind::Unavailable, format!("{self} does not answer"))))
     }
 
-    /// Replaces a mutable object: only while it is still the one that was read, where the store knows such a condition, so that a request which was long on its way cannot bring back what was replaced (I12). False when it is
-    /// another one by now.
+    /// Replaces a mutable object: only while it is still the one that was read, where the store knows such a condition, so
+    /// that a request which was long on its way cannot bring back what was replaced (I12). False when it is another one by
+    /// now.
     pub(crate) async fn put_pointer(
         &self,
         key: &str,

@@ -1,5 +1,6 @@
 //! The command line: the real program, in folders of its own.
 
+mod collect;
 mod config;
 mod doctor;
 mod errors;

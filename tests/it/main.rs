@@ -5,6 +5,7 @@
 mod archive;
 mod cli;
 mod client;
+mod collect;
 mod crash;
 mod deploy;
 mod docs;

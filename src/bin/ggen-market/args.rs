@@ -77,6 +77,8 @@ pub(crate) enum Verb {
     Publish(Publish),
     /// Renew the time until which readers may go by the registry, with nothing new in it
     Refresh(Refresh),
+    /// Take away what no generation that is kept needs: first mark it, and two days later move it to the trash
+    Gc(Gc),
     /// Show a package
     Info(Lookup),
     /// List a package's versions, the newest first
@@ -109,7 +111,13 @@ impl Verb {
     /// What to say when somebody has ended it early.
     pub(crate) fn interrupted(&self) -> &'static str {
         match self {
-            Self::Init(_) | Self::Build(_) | Self::Publish(_) | Self::Refresh(_) | Self::Yank(_) | Self::Unyank(_) => {
+            Self::Init(_)
+            | Self::Build(_)
+            | Self::Publish(_)
+            | Self::Refresh(_)
+            | Self::Gc(_)
+            | Self::Yank(_)
+            | Self::Unyank(_) => {
                 "interrupted: nothing is lost. What was committed stays, and the same command goes on from there."
             }
             Self::Doctor(_) => "interrupted: what it wrote below doctor/ in the store may stay there, and does no harm",
@@ -243,6 +251,27 @@ pub(crate) struct Publish {
 pub(crate) struct Refresh {
     #[command(flatten)]
     pub(crate) writer: Writer,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Gc {
+    #[command(flatten)]
+    pub(crate) writer: Writer,
+    /// Print what would be kept and what would go, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How many of the newest generations to keep whole; those that readers may still go by are kept anyway
+    #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) keep: u64,
+    /// How long something stays after it was marked, after it was written, and after what cites it expired; at least 48h
+    #[arg(long, value_name = "TIME", default_value = "48h")]
+    pub(crate) grace: String,
+    /// An earlier generation to keep whole; may be repeated, and has to be in every run
+    #[arg(long = "pin", value_name = "GENERATION")]
+    pub(crate) pins: Vec<u64>,
+    /// How long what was taken away stays in the trash
+    #[arg(long, value_name = "TIME", default_value = "30d")]
+    pub(crate) purge_after: String,
 }
 
 #[derive(Debug, Args)]

@@ -12,6 +12,7 @@ mod doctor;
 mod failure;
 mod fetch;
 mod files;
+mod gc;
 mod history;
 mod info;
 mod init;
@@ -160,6 +161,7 @@ async fn run(cli: Cli, ui: Ui, key_file_given: bool) -> Result<Code, Failure> {
         Verb::Build(args) => build::run(args, &settings()?).await,
         Verb::Publish(args) => publish::run(args, &settings()?).await,
         Verb::Refresh(args) => refresh::run(args, &settings()?).await,
+        Verb::Gc(args) => gc::run(args, &settings()?).await,
         Verb::Yank(args) => yank::yank(args, &settings()?).await,
         Verb::Unyank(args) => yank::unyank(args, &settings()?).await,
         Verb::Info(args) => info::run(args, &settings()?).await,

@@ -179,6 +179,7 @@ impl Settings {
 
     pub(crate) fn build_options(&self, valid_for: Option<&String>) -> Result<BuildOptions, Failure> {
         let mut options = BuildOptions::at(Timestamp::for_build()?);
+        options.clock = Timestamp::now();
         options.validity = self.valid_for(valid_for)?;
         Ok(options)
     }

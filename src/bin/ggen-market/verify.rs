@@ -3,6 +3,7 @@
 use crate::{
     args::Verify,
     failure::{Code, Failure, Message},
+    json::Amount,
     output::{bytes, count},
     progress::Bar,
     settings::Settings,
@@ -17,14 +18,10 @@ struct Document {
     bytes: u64,
     packages: u64,
     releases: u64,
-    unreferenced: Option<Unreferenced>,
+    collected: u64,
+    unreferenced: Option<Amount>,
+    marked: Option<Amount>,
     problems: Vec<Found>,
-}
-
-#[derive(Serialize)]
-struct Unreferenced {
-    objects: u64,
-    bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -65,9 +62,20 @@ pub(crate) async fn run(args: &Verify, settings: &Settings) -> Result<Code, Fail
     } else {
         format!("generation {generation} is not to be relied on: {}; {what}", count(problems, "problem"))
     });
+    if verified.collected > 0 {
+        let what = count(verified.collected, "older generation");
+        ui.note(&format!("{what} went as garbage, as the registry itself says"));
+    }
+    if let Some((objects, size)) = verified.marked.filter(|(objects, _)| *objects > 0) {
+        let what = count(objects, "object");
+        ui.note(&format!("{what} more, {}, marked as garbage: `ggen-market gc` takes them away", bytes(size)));
+    }
     if let Some((objects, size)) = verified.unreferenced.filter(|(objects, _)| *objects > 0) {
         let what = count(objects, "object");
-        ui.note(&format!("{what} more, {}, are in no generation: left by interrupted runs, and harmless", bytes(size)));
+        ui.note(&format!(
+            "{what} more, {}, are in no generation that is kept: left by interrupted runs or by time, and harmless",
+            bytes(size)
+        ));
     }
     if ui.json {
         let found = |p: &ggen_marketplace::Problem| Found { generation: p.generation, error: Message::from(&p.error) };
@@ -77,7 +85,9 @@ pub(crate) async fn run(args: &Verify, settings: &Settings) -> Result<Code, Fail
             bytes: verified.bytes,
             packages: verified.packages,
             releases,
-            unreferenced: verified.unreferenced.map(|(objects, bytes)| Unreferenced { objects, bytes }),
+            collected: verified.collected,
+            unreferenced: verified.unreferenced.map(|(objects, bytes)| Amount { objects, bytes }),
+            marked: verified.marked.map(|(objects, bytes)| Amount { objects, bytes }),
             problems: verified.problems.iter().map(found).collect(),
         })?;
     }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 /// What the layout knows, besides what lies below a folder of it.
 const FILES: &[&str] = &["checkpoint", "gc/boundary", "mirror.json"];
 
-/// The folders of the layout: those below `doctor/` and `trash/` have no rules.
+/// The folders of the layout: those below `doctor/` have no rules.
 const FOLDERS: &[&str] = &["blobs/sha256/", "log/", "trash/", "doctor/"];
 
 /// Whether a key never changes its bytes.
@@ -29,6 +29,15 @@ pub(crate) fn put(objects: &Objects, key: &str, bytes: &[u8], conditional: bool)
         }
     } else if key.starts_with("log/") && !conditional {
         foul("I2: a slot that is not created conditionally");
+    } else if let Some(sha256) = key.strip_prefix("trash/") {
+        if second_reader::hex(bytes) != sha256 {
+            foul("I2: what is in the trash is not what its name says");
+        }
+    } else if key == "gc/boundary" {
+        let there = objects.get(key).map_or(0, |b| second_reader::boundary(b).generation);
+        if second_reader::boundary(bytes).generation < there {
+            foul("I15: the boundary goes back");
+        }
     } else if !FILES.contains(&key) && !FOLDERS.iter().any(|f| key.starts_with(f)) {
         foul("a key that is not in the layout");
     }
