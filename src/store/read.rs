@@ -107,7 +107,7 @@ impl Store {
         Some((count, bytes))
     }
 
-    fn stream_error(&self, key: &str, e: StreamError) -> Error {
+    pub(super) fn stream_error(&self, key: &str, e: StreamError) -> Error {
         match e {
             StreamError::Store(e) => store_error(self, "read", key, e),
             StreamError::TooLong(max) => Error::new(
@@ -149,13 +149,13 @@ pub(super) fn checked(
     .boxed()
 }
 
-enum StreamError {
+pub(super) enum StreamError {
     Store(object_store::Error),
     TooLong(u64),
 }
 
 /// Takes a stream to its end, never more than `max` bytes.
-async fn collect(
+pub(super) async fn collect(
     mut stream: BoxStream<'static, object_store::Result<Bytes>>,
     max: u64,
 ) -> std::result::Result<Bytes, StreamError> {

@@ -10,6 +10,7 @@ mod docs;
 mod http;
 mod layering;
 mod manifest;
+mod mirror;
 mod publish;
 mod registry;
 mod source;

@@ -9,7 +9,7 @@ use clap::{
 };
 use ggen_marketplace::{
     Pin,
-    package::{Kind, PackageSpec},
+    package::{Kind, PackageSpec, Pattern},
 };
 use std::path::PathBuf;
 
@@ -96,6 +96,8 @@ pub(crate) enum Verb {
     Diff(Diff),
     /// Audit a registry: is everything that it promises there, and right?
     Verify(Verify),
+    /// Copy a registry, or a part of it, to another place; readers need not trust the copy
+    Mirror(Mirror),
     /// Print the public key that readers pin
     Key(Key),
     /// Print a completion script for a shell
@@ -107,7 +109,13 @@ impl Verb {
     pub(crate) fn writes(&self) -> bool {
         matches!(
             self,
-            Self::Init(_) | Self::Build(_) | Self::Publish(_) | Self::Refresh(_) | Self::Yank(_) | Self::Unyank(_)
+            Self::Init(_)
+                | Self::Build(_)
+                | Self::Publish(_)
+                | Self::Refresh(_)
+                | Self::Yank(_)
+                | Self::Unyank(_)
+                | Self::Mirror(_)
         )
     }
 }
@@ -315,8 +323,44 @@ pub(crate) struct Verify {
     /// Every object of every generation, archives included; without it, all that a lookup depends on
     #[arg(long)]
     pub(crate) all: bool,
+    /// Go on where an audit of everything was interrupted within the last 24 hours
+    #[arg(long, requires = "all")]
+    pub(crate) resume: bool,
+    /// The same as --registry
+    #[arg(long, value_name = "STORE")]
+    pub(crate) store: Option<String>,
     #[command(flatten)]
     pub(crate) reader: Reader,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Mirror {
+    /// The registry, or a mirror of it: https://…, http://…, file://…, s3://… or a folder
+    #[arg(value_name = "FROM")]
+    pub(crate) from: String,
+    /// The copy: a folder (made if it is not there), s3://bucket/prefix, gs://…, az://…
+    #[arg(value_name = "TO")]
+    pub(crate) to: String,
+    /// Only these packages and what they depend on: NAME or KIND:NAME, where * stands for any text; may be repeated
+    #[arg(long, value_name = "PATTERN", num_args = 1..)]
+    pub(crate) only: Vec<Pattern>,
+    /// Older generations too, as far as the source still has them
+    #[arg(long)]
+    pub(crate) history: bool,
+    /// Tell what would be copied, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// The registry's public key, which everything is checked against
+    #[arg(long, value_name = "KEY", env = "GGEN_MARKET_KEY", hide_env_values = true)]
+    pub(crate) key: Option<String>,
+    /// Copy a registry that has expired, with a warning
+    #[arg(long, env = "GGEN_MARKET_ALLOW_EXPIRED", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) allow_expired: bool,
+    #[command(flatten)]
+    pub(crate) cache: Cache,
+    /// Keep nothing on this machine's disk, not even which generation was seen last
+    #[arg(long, env = "GGEN_MARKET_NO_CACHE", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) no_cache: bool,
 }
 
 #[derive(Debug, Args)]

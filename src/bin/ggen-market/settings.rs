@@ -1,7 +1,7 @@
 //! What a run goes by: option, else environment variable, else configuration file, else default; and what is opened by it.
 
 use crate::{
-    args::{Cache, Init, Key, Reader, State, Writer},
+    args::{Cache, Init, Key, Mirror, Reader, State, Writer},
     config::{self, Config},
     failure::Failure,
     output::Ui,
@@ -174,8 +174,13 @@ impl Settings {
 
     /// Opens a registry to read.
     pub(crate) fn client(&self, given: &Reader) -> Result<Client, Failure> {
-        let registry = self.registry(given.registry.as_ref())?;
-        let key = self.pinned(given)?;
+        self.client_of(given.registry.as_ref(), given)
+    }
+
+    /// Opens the registry at that place to read.
+    pub(crate) fn client_of(&self, registry: Option<&String>, given: &Reader) -> Result<Client, Failure> {
+        let registry = self.registry(registry)?;
+        let key = self.pinned(given.key.as_ref())?;
         let mut options = ClientOptions::default();
         options.offline = given.offline;
         options.allow_expired = given.allow_expired;
@@ -184,8 +189,18 @@ impl Settings {
         Ok(Client::new(store, &[key], options)?)
     }
 
-    fn pinned(&self, given: &Reader) -> Result<VerifierKey, Failure> {
-        if let Some(text) = filled(given.key.as_ref()) {
+    /// Opens a registry to be mirrored.
+    pub(crate) fn mirrored(&self, given: &Mirror) -> Result<Client, Failure> {
+        let key = self.pinned(given.key.as_ref())?;
+        let mut options = ClientOptions::default();
+        options.allow_expired = given.allow_expired;
+        options.cache = if given.no_cache { None } else { self.cache_if_any(&given.cache) };
+        let store = Store::open_with(&given.from, &self.store_options(false))?;
+        Ok(Client::new(store, &[key], options)?)
+    }
+
+    fn pinned(&self, given: Option<&String>) -> Result<VerifierKey, Failure> {
+        if let Some(text) = filled(given) {
             return Ok(text.parse::<VerifierKey>()?);
         }
         self.config.key.clone().ok_or_else(|| {

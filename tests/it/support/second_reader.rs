@@ -117,6 +117,15 @@ fn shard(objects: &Objects, lines: &[Value], prefix: &str, found: &mut Found) ->
 
 /// The keys that an object links to directly, if it is one that links: a shard, a page or a snapshot.
 pub(crate) fn cited(stored: &[u8]) -> Vec<String> {
+    links(stored, &["changes", "previous"])
+}
+
+/// The same without the past: what an object of a copy without a history links to.
+pub(crate) fn cited_now(stored: &[u8]) -> Vec<String> {
+    links(stored, &["changes"])
+}
+
+fn links(stored: &[u8], of_snapshot: &[&str]) -> Vec<String> {
     let mut raw = String::new();
     if MultiGzDecoder::new(stored).read_to_string(&mut raw).is_err() {
         return Vec::new();
@@ -127,7 +136,7 @@ pub(crate) fn cited(stored: &[u8]) -> Vec<String> {
     match first["type"].as_str() {
         Some("snapshot") => {
             links.extend(first["index"].as_array().unwrap().iter().map(|e| &e["link"]));
-            links.extend(["changes", "previous"].iter().filter_map(|member| first.get(member)));
+            links.extend(of_snapshot.iter().filter_map(|member| first.get(member)));
         }
         Some("page") => links.extend(values[1..].iter().map(|e| &e["link"])),
         Some("shard") => {
