@@ -235,16 +235,16 @@ impl Copier {
         Ok(())
     }
 
-    /// Copies objects of any size.
-    async fn blobs(self: &Arc<Self>, links: Vec<Link>) -> Result<()> {
-        let copier = Arc::clone(self);
-        each(links, move |link| Arc::clone(&copier).blob(link)).await
+    /// Copies objects of any size. No tasks of their own: there is one for each shard.
+    async fn blobs(&self, links: Vec<Link>) -> Result<()> {
+        let copies = stream::iter(links).map(|link| async move { self.blob(&link).await });
+        copies.buffer_unordered(PARALLEL).try_collect().await
     }
 
-    async fn blob(self: Arc<Self>, link: Link) -> Result<()> {
+    async fn blob(&self, link: &Link) -> Result<()> {
         let under_way = || self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         let cell = Arc::clone(under_way().entry(link.sha256).or_default());
-        let copied = cell.get_or_try_init(|| self.copy_blob(&link)).await.map(drop);
+        let copied = cell.get_or_try_init(|| self.copy_blob(link)).await.map(drop);
         // Whoever asks again finds it at the destination.
         under_way().remove(&link.sha256);
         copied
@@ -355,27 +355,28 @@ fn links(node: &Node, part: Option<&Closure>) -> (u64, Vec<Link>) {
     (count, out)
 }
 
-/// Runs `work` on each of these, many at a time, each as a task of its own; ends at the first error, and then, or when it is
-/// dropped, stops the others.
+/// Runs `work` on each of these, many at a time, each as a task of its own; ends at the first error, when the others have
+/// stopped. Dropped, they stop as well.
 async fn each<T, R>(items: Vec<T>, work: impl Fn(T) -> R) -> Result<()>
 where
     R: Future<Output = Result<()>> + Send + 'static,
 {
-    let ended = |done: std::result::Result<Result<()>, tokio::task::JoinError>| match done {
-        Ok(done) => done,
-        Err(e) => Err(Error::new(ErrorKind::Io, "a task of the copy broke off").with_source(e)),
-    };
     let mut running = JoinSet::new();
-    for item in items {
-        if running.len() >= PARALLEL
-            && let Some(done) = running.join_next().await
+    let mut items = items.into_iter();
+    loop {
+        while running.len() < PARALLEL
+            && let Some(item) = items.next()
         {
-            ended(done)?;
+            running.spawn(work(item));
         }
-        running.spawn(work(item));
+        let outcome = match running.join_next().await {
+            None => return Ok(()),
+            Some(Ok(done)) => done,
+            Some(Err(e)) => Err(Error::new(ErrorKind::Io, "a task of the copy broke off").with_source(e)),
+        };
+        if outcome.is_err() {
+            running.shutdown().await;
+            return outcome;
+        }
     }
-    while let Some(done) = running.join_next().await {
-        ended(done)?;
-    }
-    Ok(())
 }

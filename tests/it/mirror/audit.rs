@@ -26,7 +26,7 @@ async fn an_interrupted_audit_goes_on_where_it_stopped() {
     assert!(left > 60 && left < 600, "{left} of 600 were read when it was cut off");
     let second = client.verify(&resume).await.unwrap();
     assert!(second.problems.is_empty(), "{:?}", second.problems);
-    let read: BTreeSet<_> = world.referee.take_reads().into_iter().collect();
+    let read: BTreeSet<_> = world.referee.take_reads().into_iter().filter(|k| k != "mirror.json").collect();
     assert!(second.skipped > 30, "{}", second.skipped);
     assert_eq!(second.skipped + second.objects, world.referee.objects().len() as u64);
     assert_eq!(world.referee.objects().len() - read.len(), second.skipped as usize, "what was skipped was not read");

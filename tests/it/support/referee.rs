@@ -3,7 +3,7 @@
 
 use super::second_reader::{self, Objects};
 use async_trait::async_trait;
-use futures::{StreamExt, stream::BoxStream};
+use futures::{FutureExt, StreamExt, stream::BoxStream};
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
     PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, memory::InMemory, path::Path,
@@ -159,7 +159,7 @@ impl ObjectStore for Referee {
         let bytes: Vec<u8> = payload.iter().flat_map(|b| b.to_vec()).collect();
         let key = location.as_ref().to_owned();
         let create = opts.mode == PutMode::Create;
-        let (fault, number) = {
+        let (fault, number, put) = {
             let mut state = self.state.lock().unwrap();
             if state.dead {
                 return Err(Self::dead());
@@ -183,10 +183,11 @@ impl ObjectStore for Referee {
             if fault == Some(Fault::DieAfter(number)) {
                 state.dead = true;
             }
-            (fault, number)
+            // Under the same lock: who reads sees what was written, also when the writer's task is stopped meanwhile. In
+            // memory nothing is waited for.
+            let put = self.memory.put(location, payload).now_or_never().expect("memory is never waited for");
+            (fault, number, put?)
         };
-        // The one lock above decides; the copy below only serves reads.
-        let put = self.memory.put(location, payload).await?;
         match fault {
             Some(Fault::DieAfter(n)) if n == number => Err(Self::dead()),
             Some(Fault::FailAfter(n)) if n == number => {
