@@ -3,6 +3,7 @@
 mod config;
 mod errors;
 mod lifecycle;
+mod mirror;
 mod network;
 mod secrets;
 mod snapshots;
