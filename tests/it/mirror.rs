@@ -90,7 +90,8 @@ async fn a_mirror_is_the_newest_state_and_the_log_byte_for_byte() {
     let client = reader(&world, to.store());
     let record = client.latest().await.unwrap().find_release(&spec("alpha")).await.unwrap();
     assert_eq!(record.version.to_string(), "1.0.0");
-    (to.take_reads(), world.referee.take_reads());
+    to.take_reads();
+    world.referee.take_reads();
     let again = mirror(&world, &to).await.unwrap();
     assert_eq!((again.objects, again.previous), (0, Some(2)));
     assert_eq!((to.take_writes(), world.referee.take_reads()), (vec![], vec!["checkpoint".to_owned()]));
@@ -110,7 +111,9 @@ async fn ten_changes_in_ten_thousand_packages_are_a_few_reads() {
         a_crate(&world, &format!("new-{i}"), "1.0.0", &[]);
     }
     world.build().await.unwrap();
-    (to.take_reads(), world.referee.take_reads(), to.take_writes());
+    to.take_reads();
+    world.referee.take_reads();
+    to.take_writes();
     let report = mirror(&world, &to).await.unwrap();
     to.assert_fair();
     let (from_source, from_copy, written) = (world.referee.take_reads(), to.take_reads(), to.take_writes());

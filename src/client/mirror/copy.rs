@@ -206,7 +206,9 @@ impl Copier {
                 .buffer_unordered(PARALLEL);
             while let Some(node) = opened.next().await {
                 // One that is not there any more leads to nothing that can be relied on.
-                olds.extend(node.iter().flat_map(|node| entries(node)));
+                if let Ok(node) = &node {
+                    olds.extend(entries(node));
+                }
             }
         }
         out.old.sort_by_key(|e| e.prefix);

@@ -177,7 +177,8 @@ async fn a_part_goes_on_with_what_is_new_in_it() {
     world.add_lines("more.jsonl", 5_000..5_010);
     world.build().await.unwrap();
     let old: Vec<String> = archive_keys(&world, &to).await;
-    (world.referee.take_reads(), to.take_reads());
+    world.referee.take_reads();
+    to.take_reads();
     world.client().mirror(&to.store(), &options).await.unwrap();
     to.assert_fair();
     let (from_source, from_copy) = (world.referee.take_reads(), to.take_reads());
