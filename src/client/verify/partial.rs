@@ -34,6 +34,9 @@ pub(super) struct Part {
     note: Option<MirrorNote>,
     /// What its patterns mean, where that was worked out.
     wanted: Option<Closure>,
+    /// What was found to be left out, so that it is counted once. It is looked for again in each generation: what is left out
+    /// of an older one may have to be there in the newest.
+    left_out: HashSet<Sha256>,
 }
 
 /// Something that is missing.
@@ -49,7 +52,7 @@ impl Audit {
         let note = client.mirror_note().await;
         let not_mirrored = note.as_ref().map(|_| NotMirrored::default());
         let out = super::Verified { not_mirrored, ..super::Verified::default() };
-        let part = Part { note, wanted: None };
+        let part = Part { note, ..Part::default() };
         Self { client, seen: HashSet::new(), out, part, pending: Vec::new(), journal: None }
     }
 
@@ -64,18 +67,17 @@ impl Audit {
         if !left_out || !may_be_absent(error) {
             return false;
         }
-        match what {
-            What::Generation => counts.generations += 1,
-            What::Node(entry) => {
-                let told =
-                    self.part.wanted.as_ref().is_some_and(|w| w.lacking.iter().any(|(e, _)| e.link == entry.link));
-                if !told && self.seen.insert(entry.link.sha256) {
-                    counts.nodes += 1;
-                }
+        let (count, sha256) = match what {
+            What::Generation => {
+                counts.generations += 1;
+                return true;
             }
-            What::Blob(link) if link.raw.is_some() => counts.details += 1,
-            What::Blob(_) => counts.archives += 1,
-        }
+            What::Node(entry) => (&mut counts.nodes, entry.link.sha256),
+            What::Blob(link) if link.raw.is_some() => (&mut counts.details, link.sha256),
+            What::Blob(link) => (&mut counts.archives, link.sha256),
+        };
+        self.seen.remove(&sha256);
+        *count += u64::from(self.part.left_out.insert(sha256));
         true
     }
 
@@ -89,11 +91,14 @@ impl Audit {
             async move { client.node(&entry).await }
         })
         .await;
+        let mut told = HashSet::new();
         for (entry, error) in std::mem::take(&mut wanted.lacking) {
-            if self.seen.insert(entry.link.sha256) {
+            if told.insert(entry.link.sha256) {
                 self.problem(reader.generation(), error);
             }
         }
+        // These are problems, and not left out.
+        self.part.left_out.extend(told);
         self.part.wanted = Some(wanted);
     }
 

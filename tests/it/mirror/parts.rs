@@ -213,12 +213,21 @@ async fn an_audit_of_a_part_knows_what_has_to_be_there() {
     assert_eq!(left_out.archives, left_out.details, "crates have both");
     let quick = copy.verify(&VerifyOptions::default()).await.unwrap();
     assert_eq!((quick.problems.len(), quick.not_mirrored.unwrap().nodes), (0, left_out.nodes));
-    // Each object that was copied, missing or wrong.
-    let good = to.objects();
+    // A second generation, which shares most with the first.
+    a_crate(&world, "base", "1.1.0", &[]);
+    world.build().await.unwrap();
+    world.client().mirror(&to.store(), &only(&["crate:app"])).await.unwrap();
+    let fresh = place();
+    world.client().mirror(&fresh.store(), &only(&["crate:app"])).await.unwrap();
+    // Each object that was copied, missing or wrong: missing, only what the newest generation needs; wrong, any.
+    let (good, needed) = (to.objects(), fresh.objects());
+    let mut older = 0;
     for (key, bytes) in good.iter().filter(|(k, _)| *k != "mirror.json" && *k != "checkpoint") {
         to.lose(key).await;
         let audit = copy.verify(&VerifyOptions::all()).await.unwrap();
-        assert!(audit.problems.iter().any(|p| p.error.chain().contains(key.as_str())), "{key} is missing, unnoticed");
+        let told = audit.problems.iter().any(|p| p.error.chain().contains(key.as_str()));
+        assert_eq!(told, needed.contains_key(key), "{key} is missing: {:?}", audit.problems);
+        older += u32::from(!told);
         let mut bad = bytes.clone();
         bad[bytes.len() / 2] ^= 0x20;
         to.plant(key, &bad).await;
@@ -226,6 +235,7 @@ async fn an_audit_of_a_part_knows_what_has_to_be_there() {
         assert!(audit.problems.iter().any(|p| p.error.chain().contains(key.as_str())), "{key} is wrong, unnoticed");
         to.plant(key, bytes).await;
     }
+    assert_eq!(older, 3, "the snapshot of the first generation, its change list, and the shard of what changed");
     // What was never meant to be there, and is there and wrong.
     let stray = world
         .referee
