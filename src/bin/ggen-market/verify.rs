@@ -95,8 +95,10 @@ pub(crate) async fn run(args: &Verify, settings: &Settings) -> Result<Code, Fail
         count(verified.packages, "package"),
         count(releases, "release"),
     );
+    let part = verified.not_mirrored.is_some_and(|n| n.nodes + n.archives + n.details > 0);
+    let whole = if part { "whole as far as it is mirrored" } else { "whole" };
     ui.note(&if problems == 0 {
-        format!("generation {generation} is whole: {what}")
+        format!("generation {generation} is {whole}: {what}")
     } else {
         format!("generation {generation} is not to be relied on: {}; {what}", count(problems, "problem"))
     });
