@@ -72,7 +72,8 @@ mod store;
 pub mod trust;
 
 pub use client::{
-    Client, ClientOptions, Generation, Package, Pin, Problem, SnapshotReader, Verified, VerifyOptions, default_cache,
+    Client, ClientOptions, Generation, MirrorOptions, MirrorProgress, MirrorReport, NotMirrored, Package, Pin, Problem,
+    SnapshotReader, Verified, VerifyOptions, default_cache,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use publish::{Amount, BuildOptions, GcOptions, GcReport, Progress, RandomSource, Registry, Report};

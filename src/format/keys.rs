@@ -8,6 +8,9 @@ pub(crate) const CHECKPOINT: &str = "checkpoint";
 /// Where the newest collection of garbage is recorded.
 pub(crate) const BOUNDARY: &str = "gc/boundary";
 
+/// What a mirror says that it holds. Unsigned, and never believed.
+pub(crate) const MIRROR: &str = "mirror.json";
+
 /// Where all immutable objects live.
 pub(crate) const BLOBS: &str = "blobs/sha256";
 

@@ -3,6 +3,7 @@
 
 mod clock;
 mod cloud;
+mod copy;
 mod doctor;
 mod http;
 mod open;
@@ -13,6 +14,7 @@ mod trusted;
 mod url;
 mod write;
 
+pub(crate) use copy::Same;
 pub use doctor::{Diagnosis, DoctorOptions, Finding, Outcome};
 pub use open::{Store, StoreOptions};
 pub(crate) use read::{Fetched, PARALLEL, load_nodes};
@@ -62,6 +64,13 @@ fn store_error(store: &Store, verb: &str, key: &str, e: object_store::Error) -> 
 pub(crate) fn is_absent(e: &Error) -> bool {
     let cause = std::error::Error::source(e).and_then(|e| e.downcast_ref::<Cause>());
     matches!(cause, Some(Cause(object_store::Error::NotFound { .. })))
+}
+
+/// The same, or that it will not tell: buckets whose objects are public and whose list is not call what is absent forbidden.
+/// Good for wording a message.
+pub(crate) fn may_be_absent(e: &Error) -> bool {
+    let cause = std::error::Error::source(e).and_then(|e| e.downcast_ref::<Cause>());
+    is_absent(e) || matches!(cause, Some(Cause(object_store::Error::PermissionDenied { .. })))
 }
 
 /// The `std::io` cause below a store's error, if there is one.

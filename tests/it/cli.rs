@@ -5,6 +5,7 @@ mod config;
 mod doctor;
 mod errors;
 mod lifecycle;
+mod mirror;
 mod network;
 mod secrets;
 mod snapshots;

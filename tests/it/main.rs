@@ -13,6 +13,7 @@ mod doctor;
 mod http;
 mod layering;
 mod manifest;
+mod mirror;
 mod publish;
 mod registry;
 mod s3;

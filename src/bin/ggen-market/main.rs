@@ -20,6 +20,7 @@ mod json;
 mod key;
 mod list;
 mod log;
+mod mirror;
 mod output;
 mod progress;
 mod publish;
@@ -171,6 +172,7 @@ async fn run(cli: Cli, ui: Ui, key_file_given: bool) -> Result<Code, Failure> {
         Verb::Fetch(args) => fetch::run(args, &settings()?).await,
         Verb::History(args) => history::run(args, &settings()?).await,
         Verb::Diff(args) => diff::run(args, &settings()?).await,
+        Verb::Mirror(args) => mirror::run(args, &settings()?).await,
         Verb::Verify(args) => verify::run(args, &settings()?).await,
         Verb::Doctor(args) => doctor::run(args, &settings()?).await,
     }

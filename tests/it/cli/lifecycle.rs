@@ -134,7 +134,11 @@ fn every_verb_prints_one_json_document() {
     assert_eq!(members(&["diff", "0", "1", "--json"]), "changes from to");
     assert_eq!(
         members(&["verify", "--json"]),
-        "bytes collected generation marked objects packages problems releases unreferenced"
+        "bytes collected generation marked not_mirrored objects packages problems releases skipped unreferenced"
+    );
+    assert_eq!(
+        members(&["mirror", "registry", "copy", "--json"]),
+        "bytes dry_run generation gone objects packages present previous seconds slots"
     );
     let gc = members(&["gc", "--dry-run", "--json"]);
     assert_eq!(

@@ -3,7 +3,7 @@
 //! before it, half-way, or after. Its clock can be put forward.
 
 use super::{
-    rules,
+    rules::{self, Mirrored},
     second_reader::{self, Objects},
 };
 use async_trait::async_trait;
@@ -67,6 +67,8 @@ struct State {
     fouls: Vec<String>,
     /// Reads of what was deleted.
     late_reads: Vec<String>,
+    /// It holds a copy: only the newest state has to be whole, and of that only a part, where it is one.
+    mirror: Option<Mirrored>,
 }
 
 #[derive(Clone, Default)]
@@ -84,6 +86,13 @@ enum Write {
 impl Referee {
     pub(crate) fn store(&self) -> ggen_marketplace::Store {
         ggen_marketplace::Store::new(Arc::new(self.clone()), "referee")
+    }
+
+    /// A referee of a copy.
+    pub(crate) fn of_mirror(mirrored: Mirrored) -> Self {
+        let referee = Self::default();
+        referee.state.lock().unwrap().mirror = Some(mirrored);
+        referee
     }
 
     pub(crate) fn objects(&self) -> Objects {
@@ -282,7 +291,7 @@ impl State {
 
     /// The rules of a write.
     fn judge(&mut self, key: &str, bytes: &[u8], create: bool) {
-        self.fouls.extend(rules::put(&self.objects, key, bytes, create));
+        self.fouls.extend(rules::put(&self.objects, key, bytes, create, self.mirror));
         let old = self.written.get(key).is_some_and(|(written, _)| self.now() - *written > OLD);
         let same = self.objects.get(key).is_some_and(|there| there == bytes);
         if !self.crowded && rules::immutable(key) && same && !old {
@@ -333,8 +342,9 @@ impl State {
             return;
         }
         let whole = std::panic::catch_unwind(|| match generation {
+            Some(_) if self.mirror.is_some() => {}
             Some(generation) => drop(second_reader::read_slot(objects, generation)),
-            None if key == "checkpoint" => drop(second_reader::read(objects)),
+            None if key == "checkpoint" && self.mirror != Some(Mirrored::Part) => drop(second_reader::read(objects)),
             None => {}
         });
         if whole.is_err() {

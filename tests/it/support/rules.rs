@@ -14,15 +14,33 @@ pub(crate) fn immutable(key: &str) -> bool {
     key.starts_with("blobs/") || key.starts_with("log/")
 }
 
+/// What a copy is meant to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mirrored {
+    Newest,
+    Part,
+}
+
 /// What is wrong with writing these bytes under that key, into a store that holds those objects.
-pub(crate) fn put(objects: &Objects, key: &str, bytes: &[u8], conditional: bool) -> Vec<String> {
+pub(crate) fn put(
+    objects: &Objects,
+    key: &str,
+    bytes: &[u8],
+    conditional: bool,
+    mirror: Option<Mirrored>,
+) -> Vec<String> {
     let mut fouls = Vec::new();
     let mut foul = |what: &str| fouls.push(format!("{key}: {what}"));
     if let Some(sha256) = key.strip_prefix("blobs/sha256/") {
         if second_reader::hex(bytes) != sha256 {
             foul("I2: an object that is not what its name says");
         }
-        for cited in second_reader::cited(bytes) {
+        let cited = match mirror {
+            None => second_reader::cited(bytes),
+            Some(Mirrored::Newest) => second_reader::below(bytes),
+            Some(Mirrored::Part) => Vec::new(),
+        };
+        for cited in cited {
             if !objects.contains_key(&cited) {
                 foul(&format!("I1: it is there before {cited}, which it cites"));
             }

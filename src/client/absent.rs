@@ -1,14 +1,15 @@
-//! What was collected as garbage, told from what was lost: by the boundary that a collection signs before it takes anything
-//! away.
+//! What is not there: what was collected as garbage is told from what was lost by the boundary that a collection signs before
+//! it takes anything away.
 
 use super::Client;
 use crate::{
     Error, ErrorKind, Result,
     format::{Marks, keys, limits},
     package::Timestamp,
-    store::{Fetched, is_absent},
+    store::{Fetched, is_absent, may_be_absent},
     trust::Boundary,
 };
+use std::fmt::Display;
 
 impl Client {
     /// The boundary of the last collection of garbage. One that is not signed by the registry's key excuses nothing.
@@ -41,19 +42,21 @@ impl Client {
         Ok(self.boundary().await?.filter(|b| !b.keeps(generation)).map(|b| b.time))
     }
 
-    /// An outcome of reading an older generation; where something of it is not there because it was collected, the error
-    /// says so.
-    pub(super) async fn explained<T>(&self, generation: u64, outcome: Result<T>) -> Result<T> {
-        match outcome {
-            Err(e) if is_absent(&e) => match self.was_collected(generation).await? {
-                Some(time) => {
-                    let message = format!("generation {generation} was collected as garbage by {time}");
-                    let hint = "`ggen-market history` shows which generations are still there";
-                    Err(Error::new(ErrorKind::NotFound, message).with_source(e).with_hint(hint))
-                }
-                None => Err(e),
-            },
-            other => other,
+    /// An outcome of reading something of a generation. Where it is not there because it was collected as garbage, or because
+    /// the mirror was not meant to hold it, the error says so; never that it does not exist (invariant I27).
+    pub(super) async fn explained<T>(&self, generation: u64, what: impl Display, outcome: Result<T>) -> Result<T> {
+        let e = match outcome {
+            Err(e) if may_be_absent(&e) => e,
+            other => return other,
+        };
+        // What is signed counts before what is not.
+        if is_absent(&e)
+            && let Ok(Some(time)) = self.was_collected(generation).await
+        {
+            let message = format!("generation {generation} was collected as garbage by {time}");
+            let hint = "`ggen-market history` shows which generations are still there";
+            return Err(Error::new(ErrorKind::NotFound, message).with_source(e).with_hint(hint));
         }
+        Err(self.or_not_mirrored(generation, what, e).await)
     }
 }
