@@ -1,12 +1,53 @@
 //! Every key of a store is built and parsed here.
 
-use crate::package::Sha256;
+use crate::{Error, ErrorKind, Result, package::Sha256};
 
 /// The one mutable object of the verified registry.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 
+/// Where the newest collection of garbage is recorded.
+pub(crate) const BOUNDARY: &str = "gc/boundary";
+
 /// Where all immutable objects live.
 pub(crate) const BLOBS: &str = "blobs/sha256";
+
+/// What an object is to those who keep copies of it: browsers, proxies, CDNs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Named by its digest.
+    Blob,
+    /// A commit: never replaced. (That one is *not* there may change at any moment.)
+    Slot,
+    /// A signed note or a document that is replaced.
+    Pointer,
+}
+
+impl Class {
+    /// `Cache-Control` (RFC 9111, and RFC 8246 for `immutable`).
+    pub(crate) fn cache_control(self) -> &'static str {
+        match self {
+            Self::Blob | Self::Slot => "public, max-age=31536000, immutable",
+            Self::Pointer => "no-cache",
+        }
+    }
+
+    /// `Content-Type`. Blobs are compressed already, and hashed as they are stored: no cache on the way may take them for
+    /// text that it could compress.
+    pub(crate) fn content_type(self) -> &'static str {
+        match self {
+            Self::Blob => "application/octet-stream",
+            Self::Slot | Self::Pointer => "text/plain; charset=utf-8",
+        }
+    }
+}
+
+/// A folder for objects that only try out what a store does, and are gone afterwards; a new one each time.
+pub(crate) fn probe_folder() -> Result<String> {
+    let mut random = [0u8; 8];
+    getrandom::fill(&mut random)
+        .map_err(|e| Error::new(ErrorKind::Io, "this machine gives no randomness").with_source(e.to_string()))?;
+    Ok(format!("doctor/{}", hex::encode(random)))
+}
 
 /// Where an immutable object lives.
 pub(crate) fn blob(sha256: &Sha256) -> String {

@@ -2,21 +2,23 @@
 
 use super::{
     head::Head,
-    plan::{BlobAt, Change, Outcome, Plan, What, plan},
-    registry::{BuildOptions, Progress, Registry},
+    plan::{Change, Outcome, Plan, plan},
+    put::{Session, Tally, Work},
+    registry::{BuildOptions, Registry},
 };
 use crate::{
-    Error, ErrorKind, Result, cpu,
-    format::{Changes, Entry, FORMAT_VERSION, NodeType, Object, Snapshot, keys, limits},
-    index::{Edited, edit},
-    package::{Link, Sha256},
+    Error, ErrorKind, Result,
+    format::{
+        Changes,
+        keys::{self, Class},
+    },
+    index::Nodes,
+    package::{Link, Timestamp},
     source::Spool,
-    store::{Created, Fetched, Later, PARALLEL, Payload, Put},
-    trust::{Checkpoint, Claim, Slot},
+    store::{Created, Fetched},
+    trust::{Boundary, Checkpoint, Claim, Slot},
 };
-use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 /// How often a writer that loses its slot plans anew. Each loss means that somebody else won, so the registry moves on.
 const ATTEMPTS: u32 = 200;
@@ -28,6 +30,8 @@ const CLAIM_TRIES: u32 = 8;
 pub(super) struct Batch {
     pub(super) changes: Arc<Vec<Change>>,
     pub(super) spool: Arc<Spool>,
+    /// Commit a generation also when nothing changes, so that readers may go by the registry for longer.
+    pub(super) renew: bool,
 }
 
 /// What came of it.
@@ -35,93 +39,90 @@ pub(super) struct Committed {
     pub(super) generation: u64,
     /// Whether this run made that generation.
     pub(super) new: bool,
+    pub(super) expires: Timestamp,
     /// One for each change.
     pub(super) outcomes: Vec<Outcome>,
     pub(super) changed: Changes,
     pub(super) tally: Tally,
 }
 
-/// What was written.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Tally {
-    pub(super) puts: u64,
-    pub(super) bytes: u64,
-}
-
-impl Tally {
-    fn add(&mut self, bytes: u64) {
-        self.puts += 1;
-        self.bytes += bytes;
-    }
-}
-
-/// What one run has written so far: it is not written again when the run plans anew.
-#[derive(Default)]
-struct Session {
-    done: HashSet<Sha256>,
-    tally: Tally,
-}
-
-/// An object to put, whose bytes are at hand.
-fn whole(object: Object) -> (Link, Payload) {
-    (object.link, Payload::Bytes(object.bytes))
-}
-
-/// Whether readers take an object of that size.
-fn fits(link: &Link, max: u64, max_raw: u64) -> bool {
-    link.size <= max && link.raw.is_none_or(|raw| raw <= max_raw)
-}
+/// A store's clock and ours may differ by so much.
+const SKEW: i64 = 5 * 60;
 
 impl Registry {
     /// Brings the changes into the registry. Returns without writing anything when nothing changes, when `dry_run` asks for
     /// it, or when some release has to be read again first ([`Outcome::Stale`]).
     pub(super) async fn commit(&self, batch: &Batch, options: &BuildOptions) -> Result<Committed> {
-        let mut session = Session::default();
+        let mut session = Session::begin(options.now);
+        // Nodes never change, so a writer that plans anew fetches only those that the winner wrote.
+        let mut nodes = Nodes::new();
         for attempt in 0..ATTEMPTS {
             let mut head = self.head(options.now, !options.dry_run).await?;
+            head.tree.nodes = std::mem::take(&mut nodes);
             let changes = Arc::clone(&batch.changes);
             let Plan { packages, outcomes, changed } = self.with_tree(&mut head, move |t| plan(t, &changes)).await?;
-            let changed = Arc::new(changed);
-            let stale = outcomes.iter().any(|o| matches!(o, Outcome::Stale));
-            let idle = packages.is_empty() && !self.wants_renewal(&head.slot, options);
+            let work = Work { packages: Arc::new(packages), outcomes, changed: Arc::new(changed) };
+            let stale = work.outcomes.iter().any(|o| matches!(o, Outcome::Stale));
+            let idle = work.packages.is_empty() && !batch.renew && !self.wants_renewal(&head.slot, options);
             if stale || idle || options.dry_run {
-                let generation = head.slot.claim().generation;
-                return Ok(Committed {
-                    generation,
-                    new: false,
-                    outcomes,
-                    changed: Arc::unwrap_or_clone(changed),
-                    tally: session.tally,
-                });
+                return Ok(committed(&head.slot, false, work, session.tally));
             }
-            let link = if packages.is_empty() {
-                head.slot.claim().snapshot
-            } else {
-                self.put_blobs(batch, &outcomes, &mut session, options).await?;
-                let packages = Arc::new(packages);
-                let edited = self.with_tree(&mut head, move |t| edit(&t.top, &t.nodes, &packages)).await?;
-                self.put_snapshot(&head, edited, &changed, &mut session, options).await?
-            };
-            // Everything that the slot will cite survives a crash before the slot exists (I1).
-            self.store.flush().await?;
+            self.require_safe_store(&head, options).await?;
+            let link = self.put_state(batch, &work, &mut head, &mut session, options).await?;
+            if session.is_over() {
+                // What was put so long ago may be about to be collected as garbage (I11).
+                session = session.anew();
+                continue;
+            }
             let slot = self.next_slot(&head.slot, link, options)?;
             if self.claim(&slot).await? {
                 session.tally.add(slot.bytes().len() as u64);
+                if self.was_collected_since(&head.slot).await {
+                    // Garbage was collected between our first look and our claim: what the slot cites is put again where
+                    // it is gone, before any reader is sent there (I15).
+                    session = session.anew();
+                    self.put_state(batch, &work, &mut head, &mut session, options).await?;
+                }
                 self.publish_checkpoint(&slot, options, &mut session.tally).await?;
-                let generation = slot.claim().generation;
-                return Ok(Committed {
-                    generation,
-                    new: true,
-                    outcomes,
-                    changed: Arc::unwrap_or_clone(changed),
-                    tally: session.tally,
-                });
+                return Ok(committed(&slot, true, work, session.tally));
             }
             tracing::info!("generation {} went to another writer; planning anew", slot.claim().generation);
+            nodes = std::mem::take(&mut head.tree.nodes);
             pause(attempt).await;
         }
         Err(Error::new(ErrorKind::Unavailable, format!("lost {ATTEMPTS} generations in a row to other writers"))
             .with_hint("nothing of this run is in the registry; run it again when fewer jobs publish at once"))
+    }
+
+    /// What has to hold of a store before anything is committed to it: that it refuses to replace a slot, and that its clock
+    /// and ours agree (I6). By a time in the future, all other writers would have to wait until it has come.
+    async fn require_safe_store(&self, head: &Head, options: &BuildOptions) -> Result<()> {
+        let slot = &head.slot;
+        self.store.require_conditional(&keys::slot(slot.claim().generation), Class::Slot, slot.bytes()).await?;
+        let ahead = options.now.unix() - Timestamp::now().unix() - self.store.clock_ahead().unwrap_or_default();
+        if self.store.clock_ahead().is_some() && ahead > SKEW {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("the time to be stamped, {}, is {ahead} s ahead of the clock of {}", options.now, self.store),
+            )
+            .with_hint("set this machine's clock (or SOURCE_DATE_EPOCH) right"));
+        }
+        Ok(())
+    }
+
+    /// Whether garbage may have been collected after that slot was the newest. When the record of it cannot be read, it may.
+    async fn was_collected_since(&self, base: &Slot) -> bool {
+        match self.store.get_signed(keys::BOUNDARY, None).await {
+            Ok(Fetched::New { bytes, .. }) => match Boundary::open(&bytes, &self.keys) {
+                Ok(boundary) => boundary.generation >= base.claim().generation,
+                Err(e) => {
+                    tracing::warn!("{} is not this registry's: {e}", self.store.place(keys::BOUNDARY));
+                    true
+                }
+            },
+            Ok(Fetched::Absent | Fetched::NotModified) => false,
+            Err(_) => true,
+        }
     }
 
     /// A registry that nothing happens to must not expire: the scheduled build renews it in the second half of its time.
@@ -144,95 +145,13 @@ impl Registry {
         Ok(claim.sign(&self.key)?)
     }
 
-    /// Puts the archives and details of the releases that are new.
-    async fn put_blobs(
-        &self,
-        batch: &Batch,
-        outcomes: &[Outcome],
-        session: &mut Session,
-        options: &BuildOptions,
-    ) -> Result<()> {
-        let new = batch.changes.iter().zip(outcomes).filter_map(|(change, outcome)| match (&change.what, outcome) {
-            (What::Add { blobs, .. }, Outcome::Added | Outcome::Restored) => Some(blobs),
-            _ => None,
-        });
-        let puts = new.flatten().map(|blob| (blob.link, payload(&blob.at, &batch.spool))).collect();
-        self.put_all(puts, session, options).await
-    }
-
-    /// Puts objects, many at a time, each once in a session.
-    async fn put_all(
-        &self,
-        mut puts: Vec<(Link, Payload)>,
-        session: &mut Session,
-        options: &BuildOptions,
-    ) -> Result<()> {
-        puts.retain(|(link, _)| session.done.insert(link.sha256));
-        let total = puts.len() as u64;
-        let mut finished = 0;
-        let mut running = futures::stream::iter(puts)
-            .map(|(link, payload)| async move { self.store.put_linked(&link, payload).await.map(|put| (link, put)) })
-            .buffer_unordered(PARALLEL);
-        while let Some((link, put)) = running.try_next().await? {
-            if put == Put::Written {
-                session.tally.add(link.size);
-            }
-            finished += 1;
-            options.report(Progress::Put { finished, total });
-        }
-        Ok(())
-    }
-
-    /// Puts the new nodes, children before their parents, then the change list and the snapshot.
-    async fn put_snapshot(
-        &self,
-        head: &Head,
-        edited: Edited,
-        changed: &Arc<Changes>,
-        session: &mut Session,
-        options: &BuildOptions,
-    ) -> Result<Link> {
-        let Edited { top, nodes } = edited;
-        if let Some((entry, _)) = nodes.iter().find(|(_, o)| !fits(&o.link, limits::NODE, limits::NODE_RAW)) {
-            let what = format!("the releases below {:?} do not fit into a shard any more", entry.prefix);
-            return Err(Error::new(ErrorKind::Refused, what)
-                .with_hint("one package has far too many releases, or records that are far too large"));
-        }
-        let sealed = Arc::clone(changed);
-        let list = cpu::run(move || sealed.seal()).await;
-        let list = Some(list).filter(|l| fits(&l.link, limits::CHANGES, limits::CHANGES_RAW));
-        let changes = list.as_ref().map(|l| l.link);
-        // The change list and all shards at once; then the pages, the deepest first; the snapshot last.
-        let mut puts: Vec<_> = list.into_iter().map(whole).collect();
-        let level = |e: &Entry| (e.node == NodeType::Page).then_some(e.prefix.depth());
-        for nodes in nodes.chunk_by(|(a, _), (b, _)| level(a) == level(b)) {
-            puts.extend(nodes.iter().map(|(_, object)| whole(object.clone())));
-            self.put_all(std::mem::take(&mut puts), session, options).await?;
-        }
-        let snapshot = Snapshot {
-            changes,
-            created: options.now,
-            format: FORMAT_VERSION,
-            generation: head.slot.next_generation()?,
-            packages: top.iter().map(|e| e.packages).sum(),
-            releases: top.iter().map(|e| e.releases).sum(),
-            index: top,
-            previous: Some(head.slot.claim().snapshot),
-            ..head.snapshot.clone()
-        }
-        .seal();
-        self.put_all(puts, session, options).await?;
-        self.put_all(vec![whole(snapshot.clone())], session, options).await?;
-        Ok(snapshot.link)
-    }
-
     /// Claims a slot: true when it is ours, false when it is another's. Never answers while it does not know (I4), and
     /// reports a success only after having read it back (I3). Nothing is ever deleted here (I5).
     pub(super) async fn claim(&self, slot: &Slot) -> Result<bool> {
         let key = keys::slot(slot.claim().generation);
         let mut last = None;
         for attempt in 0..CLAIM_TRIES {
-            if let Created::Unknown(e) = self.store.put_new(&key, slot.bytes().clone()).await {
+            if let Created::Unknown(e) = self.store.put_new(&key, Class::Slot, slot.bytes().clone()).await {
                 last = Some(e);
             }
             match self.store.get_signed(&key, None).await {
@@ -271,7 +190,7 @@ impl Registry {
                 _ => true,
             };
             if behind {
-                let put = self.store.put_pointer(keys::CHECKPOINT, checkpoint.bytes().clone()).await;
+                let put = self.store.put_pointer(keys::CHECKPOINT, Class::Pointer, checkpoint.bytes().clone()).await;
                 put.map_err(|e| {
                     let message =
                         format!("generation {} is committed, but readers do not see it yet", checkpoint.generation());
@@ -289,33 +208,10 @@ impl Registry {
     }
 }
 
-/// The bytes of a blob, to be read when its turn has come.
-fn payload(at: &BlobAt, spool: &Arc<Spool>) -> Payload {
-    Payload::Later(match at {
-        BlobAt::File(path) => {
-            let file = path.clone();
-            Later { read: Arc::new(move |offset, len| read_file(&file, offset, len)), place: path.clone() }
-        }
-        BlobAt::Spool(range) => {
-            let (spool, range) = (Arc::clone(spool), *range);
-            let read = move |offset, len| spool.read(crate::source::SpoolRange { offset: range.offset + offset, len });
-            Later { read: Arc::new(read), place: std::env::temp_dir() }
-        }
-    })
-}
-
-fn read_file(path: &std::path::Path, offset: u64, len: u64) -> std::io::Result<Bytes> {
-    use std::io::{Read, Seek, SeekFrom};
-    let mut file = std::fs::File::open(path)?;
-    if offset > 0 {
-        file.seek(SeekFrom::Start(offset))?;
-    }
-    // Not zeroed first: this is every byte that is published.
-    let mut out = Vec::with_capacity(usize::try_from(len).map_err(|_| std::io::ErrorKind::OutOfMemory)?);
-    if file.take(len).read_to_end(&mut out)? as u64 != len {
-        return Err(std::io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok(out.into())
+fn committed(slot: &Slot, new: bool, work: Work, tally: Tally) -> Committed {
+    let changed = Arc::unwrap_or_clone(work.changed);
+    let (generation, expires) = (slot.claim().generation, slot.claim().expires);
+    Committed { generation, new, expires, outcomes: work.outcomes, changed, tally }
 }
 
 /// Waits before the next attempt, with full jitter so that writers who collided do not collide again.

@@ -34,7 +34,7 @@ impl Registry {
             return Err(rolled_back(&self.store.to_string(), trusted.generation(), slot.claim().generation));
         }
         if begin.as_ref() != Some(&slot) && mend {
-            self.store.put_pointer(keys::CHECKPOINT, checkpoint.bytes().clone()).await?;
+            self.store.put_pointer(keys::CHECKPOINT, keys::Class::Pointer, checkpoint.bytes().clone()).await?;
         }
         Ok(slot)
     }

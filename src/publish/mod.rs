@@ -6,6 +6,7 @@
 mod commit;
 mod head;
 mod plan;
+mod put;
 mod registry;
 mod stage;
 

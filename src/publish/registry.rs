@@ -1,8 +1,9 @@
 //! The writer's side of a registry, and what its verbs do.
 
 use super::{
-    commit::{Batch, Committed, Tally},
+    commit::{Batch, Committed},
     plan::{self, Change, Outcome, What, shown},
+    put::Tally,
     stage::stage,
 };
 use crate::{
@@ -121,6 +122,8 @@ pub struct Report {
     pub generation: u64,
     /// Whether this run made that generation.
     pub committed: bool,
+    /// Until when readers may go by it.
+    pub expires: Timestamp,
     /// Releases published.
     pub added: u64,
     /// Releases that the registry had already.
@@ -164,9 +167,16 @@ impl Registry {
             Error::new(ErrorKind::Invalid, format!("there is a registry in {} already", self.store))
                 .with_hint("use it as it is, or take an empty folder")
         };
-        if self.read_slot(0).await.map_err(|e| exists().with_source(e))?.is_some() {
-            return Err(exists());
+        match self.read_slot(0).await {
+            Ok(None) => {}
+            Ok(Some(_)) => return Err(exists()),
+            // There is one, of another key.
+            Err(e) if matches!(e.kind(), ErrorKind::Untrusted | ErrorKind::Unsupported) => {
+                return Err(exists().with_source(e));
+            }
+            Err(e) => return Err(e),
         }
+        self.store.require_fair().await?;
         let snapshot = Snapshot {
             changes: None,
             created: options.now,
@@ -183,7 +193,7 @@ impl Registry {
             kind: "snapshot".into(),
         }
         .seal();
-        self.store.put_linked(&snapshot.link, Payload::Bytes(snapshot.bytes)).await?;
+        self.store.put_linked(&snapshot.link, Payload::Bytes(snapshot.bytes), options.now).await?;
         self.store.flush().await?;
         let claim = Claim {
             origin: self.key.origin().clone(),
@@ -242,10 +252,16 @@ impl Registry {
         self.mark(package, What::Unyank { version: version.clone() }, options).await
     }
 
+    /// Renews the time until which readers may go by the registry, with nothing new in it.
+    pub async fn refresh(&self, options: &BuildOptions) -> Result<Report> {
+        let batch = Batch { changes: Arc::default(), spool: new_spool()?, renew: true };
+        let committed = self.commit(&batch, options).await?;
+        Ok(report(&batch, committed, Vec::new(), ScanStats::default()))
+    }
+
     async fn mark(&self, package: &PackageId, what: What, options: &BuildOptions) -> Result<Report> {
         let change = Change { key: package.key(), label: package.label().into(), place: None, what };
-        let spool = Spool::new().map_err(|e| Error::io("write to", &std::env::temp_dir(), e))?;
-        let batch = Batch { changes: Arc::new(vec![change]), spool: Arc::new(spool) };
+        let batch = Batch { changes: Arc::new(vec![change]), spool: new_spool()?, renew: false };
         let committed = self.commit(&batch, options).await?;
         let mut report = report(&batch, committed, Vec::new(), ScanStats::default());
         match report.refused.pop() {
@@ -255,7 +271,7 @@ impl Registry {
     }
 
     async fn scan(&self, sources: &[PathBuf], options: &BuildOptions) -> Result<(Batch, Vec<Refusal>, ScanStats)> {
-        let spool = Arc::new(Spool::new().map_err(|e| Error::io("write to", &std::env::temp_dir(), e))?);
+        let spool = new_spool()?;
         let (sources, options, shared) = (sources.to_vec(), options.clone(), Arc::clone(&spool));
         let (changes, refused, stats) = cpu::run(move || {
             // Not a channel: a million changes would stand in it until the scan is over, and then be moved.
@@ -277,7 +293,7 @@ impl Registry {
             Ok::<_, Error>((changes, refused, stats))
         })
         .await?;
-        Ok((Batch { changes: Arc::new(changes), spool }, refused, stats))
+        Ok((Batch { changes: Arc::new(changes), spool, renew: false }, refused, stats))
     }
 
     /// Adds the tombstones of what the registry has and the sources do not. They are worked out once: what others publish
@@ -328,6 +344,10 @@ impl Registry {
     }
 }
 
+fn new_spool() -> Result<Arc<Spool>> {
+    Spool::new().map(Arc::new).map_err(|e| Error::io("write to", &std::env::temp_dir(), e))
+}
+
 fn scan_options(options: &BuildOptions) -> ScanOptions {
     ScanOptions {
         now: options.now,
@@ -360,6 +380,7 @@ fn report(batch: &Batch, committed: Committed, mut refused: Vec<Refusal>, scan: 
     Report {
         generation: committed.generation,
         committed: committed.new,
+        expires: committed.expires,
         added,
         unchanged,
         yanked,

@@ -1,14 +1,17 @@
 //! Where registries live. The seam is [`object_store::ObjectStore`]; this module opens one from what a person types, reads
 //! from it with a size cap and a digest, and writes to it in the few ways that the commit protocol allows.
 
+mod clock;
+mod cloud;
 mod http;
 mod open;
+mod probe;
 mod read;
 mod trusted;
 mod url;
 mod write;
 
-pub use open::Store;
+pub use open::{Store, StoreOptions};
 pub(crate) use read::{Fetched, PARALLEL, load_nodes};
 pub(crate) use trusted::TrustedState;
 pub(crate) use url::stream_url;

@@ -1,15 +1,16 @@
 //! From what a person types to a store.
 
+use super::{clock::Clock, cloud};
 use crate::{Error, ErrorKind, Result};
 use object_store::{ObjectStore, local::LocalFileSystem, memory::InMemory};
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 use tokio::sync::Semaphore;
 
-/// A place that holds a registry: a folder, memory, or (only to read) an HTTP server.
+/// A place that holds a registry: a bucket of a cloud's or of one's own, a folder, memory, or (only to read) an HTTP server.
 ///
 /// ```no_run
 /// use ggen_marketplace::Store;
@@ -21,60 +22,120 @@ use tokio::sync::Semaphore;
 #[derive(Clone)]
 pub struct Store {
     pub(super) inner: Arc<dyn ObjectStore>,
-    /// The same place with every write flushed to disk before it is reported, for the few objects that commit something.
-    pub(super) durable: Arc<dyn ObjectStore>,
-    /// The folder, where it is one: so that a whole batch of writes can be flushed at once.
-    pub(super) folder: Option<Arc<Path>>,
+    /// The same place for what commits something: nothing is tried twice, and on a disk a write is flushed before it is
+    /// reported.
+    pub(super) commits: Arc<dyn ObjectStore>,
+    pub(super) backend: Backend,
     /// The KiB of archives that may be in memory at once on their way up.
     pub(super) room: Arc<Semaphore>,
+    pub(super) clock: Clock,
+    pub(super) single_writer: bool,
+    /// Set once the store was seen to refuse a create of what exists.
+    pub(super) conditional: Arc<OnceLock<()>>,
     shown: Arc<str>,
 }
+
+/// What kind of place it is, as far as that matters to how it is written.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Backend {
+    /// A folder of this machine: a whole batch of writes can be flushed at once.
+    Folder(Arc<Path>),
+    /// A bucket: every request takes its time, and objects carry headers for those who read them over HTTP.
+    Cloud,
+    /// A web server, or whatever else an embedding program brings.
+    Other,
+}
+
+/// How to open a store.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub struct StoreOptions {
+    /// Options of a cloud's client, named as its environment variables are, in small letters and without the cloud's name:
+    /// `endpoint`, `region`, `access_key_id`, … What the environment itself says (`AWS_ENDPOINT`, …) comes before them.
+    pub options: Vec<(String, String)>,
+    /// Nobody else writes to it, ever: then it need not be able to create an object only where there is none.
+    pub single_writer: bool,
+}
+
+impl fmt::Debug for StoreOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The values may be secrets.
+        let names: Vec<_> = self.options.iter().map(|(name, _)| name).collect();
+        write!(f, "StoreOptions {{ options: {names:?}, single_writer: {} }}", self.single_writer)
+    }
+}
+
+/// What [`Store::open`] takes, for hints.
+pub(super) const KNOWN: &str = "known: a folder, file://, s3://, gs://, az://, and to read http:// and https://";
 
 /// However many archives go up at once and however large they are, a build stays within its memory.
 const ROOM: usize = 64 * 1024;
 
 impl Store {
-    /// Opens a location: a folder (with or without `file://`), `http://…` or `https://…` (only to read), or `memory:`. A
-    /// folder has to exist: [`Store::create`] makes one.
+    /// Opens a location: a folder (with or without `file://`), `s3://bucket/prefix` (any server that speaks S3), `gs://…`,
+    /// `az://…`, `memory:`, or only to read `http://…` and `https://…`. A folder has to exist: [`Store::create`] makes one.
+    /// What a cloud wants to know is taken from the environment, as its own tools take it: `AWS_ACCESS_KEY_ID`,
+    /// `AWS_ENDPOINT_URL`, …
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] for a location that is none of these, [`ErrorKind::Io`] for a folder that cannot be opened.
     pub fn open(location: &str) -> Result<Self> {
+        Self::open_with(location, &StoreOptions::default())
+    }
+
+    /// As [`Store::open`], with options.
+    pub fn open_with(location: &str, options: &StoreOptions) -> Result<Self> {
+        let mut store = Self::located(location, options)?;
+        store.single_writer = options.single_writer;
+        Ok(store)
+    }
+
+    fn located(location: &str, options: &StoreOptions) -> Result<Self> {
         let invalid = |why: &str| Error::new(ErrorKind::Invalid, format!("cannot open {}: {why}", redact(location)));
         if location == "memory:" || location == "memory://" {
             return Ok(Self::new(Arc::new(InMemory::new()), "memory:"));
         }
-        let Some((scheme, _)) = location.split_once("://") else {
+        if !location.contains("://") {
             return if location.is_empty() {
                 Err(invalid("the location is empty"))
             } else {
                 Self::folder(Path::new(location))
             };
-        };
-        match scheme.to_ascii_lowercase().as_str() {
-            "file" => {
-                let url = url::Url::parse(location).map_err(|e| invalid(&e.to_string()))?;
-                let path = url.to_file_path().map_err(|()| invalid("it names no local folder"))?;
-                Self::folder(&path)
-            }
+        }
+        let url = url::Url::parse(location).map_err(|e| invalid(&e.to_string()))?;
+        match url.scheme() {
+            "file" => Self::folder(&url.to_file_path().map_err(|()| invalid("it names no local folder"))?),
             "http" | "https" => Self::http(location),
-            other => Err(invalid(&format!("unknown scheme {other:?}"))
-                .with_hint("known: a folder, file://, http:// and https://")),
+            other => Self::cloud(&url, options)
+                .unwrap_or_else(|| Err(invalid(&format!("unknown scheme {other:?}")).with_hint(KNOWN))),
         }
     }
 
     /// A store around any [`ObjectStore`]; `shown` is how messages call it.
     pub fn new(inner: Arc<dyn ObjectStore>, shown: &str) -> Self {
-        let room = Arc::new(Semaphore::new(ROOM));
-        Self { durable: Arc::clone(&inner), inner, folder: None, room, shown: redact(shown).into() }
+        Self {
+            commits: Arc::clone(&inner),
+            inner,
+            backend: Backend::Other,
+            room: Arc::new(Semaphore::new(ROOM)),
+            clock: Clock::default(),
+            single_writer: false,
+            conditional: Arc::default(),
+            shown: redact(shown).into(),
+        }
     }
 
     /// As [`Store::open`], and makes the folder where it is one that does not exist.
     pub fn create(location: &str) -> Result<Self> {
+        Self::create_with(location, &StoreOptions::default())
+    }
+
+    /// As [`Store::create`], with options.
+    pub fn create_with(location: &str, options: &StoreOptions) -> Result<Self> {
         if let Some(path) = folder_of(location) {
             std::fs::create_dir_all(&path).map_err(|e| Error::io("create", &path, e))?;
         }
-        Self::open(location)
+        Self::open_with(location, options)
     }
 
     fn folder(path: &Path) -> Result<Self> {
@@ -92,30 +153,48 @@ impl Store {
         };
         // Where one flush of the whole file system can stand before the commit, flushing each object is waste.
         let each = !cfg!(target_os = "linux");
-        let room = Arc::new(Semaphore::new(ROOM));
-        Ok(Self { inner: open(each)?, durable: open(true)?, folder: Some(absolute.into()), room, shown: shown.into() })
+        let inner = open(each)?;
+        Ok(Self { commits: open(true)?, backend: Backend::Folder(absolute.into()), ..Self::new(inner, &shown) })
+    }
+
+    fn cloud(url: &url::Url, options: &StoreOptions) -> Option<Result<Self>> {
+        let clock = Clock::default();
+        let clients = cloud::open(url, options, &clock)?;
+        Some(clients.map(|cloud::Clients { inner, commits }| {
+            let store = Self::new(inner, url.as_str());
+            Self { commits, backend: Backend::Cloud, clock, ..store }
+        }))
     }
 
     fn http(location: &str) -> Result<Self> {
         let shown = redact(location);
-        let opened = super::http::open(location)
+        let clock = Clock::default();
+        let opened = super::http::open(location, &clock)
             .map_err(|e| Error::new(ErrorKind::Invalid, format!("cannot open {shown}")).with_source(super::Cause(e)))?;
-        Ok(Self::new(opened, &shown))
+        Ok(Self { clock, ..Self::new(opened, &shown) })
     }
 
     /// Whether it is on this machine.
     pub fn is_local(&self) -> bool {
-        self.folder.is_some()
+        self.path().is_some()
+    }
+
+    /// Whether it is a bucket, written over the network.
+    pub(crate) fn is_bucket(&self) -> bool {
+        self.backend == Backend::Cloud
     }
 
     /// The folder, where it is one.
     pub fn path(&self) -> Option<&Path> {
-        self.folder.as_deref()
+        match &self.backend {
+            Backend::Folder(folder) => Some(folder),
+            Backend::Cloud | Backend::Other => None,
+        }
     }
 
     /// How messages call one of its objects.
     pub(crate) fn place(&self, key: &str) -> String {
-        match &self.folder {
+        match self.path() {
             Some(folder) => folder.join(key).display().to_string(),
             None => format!("{}/{key}", self.shown.trim_end_matches('/')),
         }

@@ -1,18 +1,31 @@
 //! Writing: immutable objects under their digest, create-only slots, and the one mutable pointer.
 
-use super::{Store, store_error};
+use super::{Store, open::Backend, store_error};
 use crate::{
     Error, ErrorKind, Result, cpu,
-    format::keys,
+    format::keys::{self, Class},
     package::{Link, Sha256Hasher, Timestamp},
 };
 use bytes::Bytes;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path};
+use object_store::{
+    Attribute, Attributes, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions,
+    PutPayload, path::Path,
+};
 use std::{path::PathBuf, sync::Arc, time::Duration};
-use tokio::sync::SemaphorePermit;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+};
 
 /// Files up to this size go up in one request; larger ones in parts of this size, so that memory stays flat.
 const PART: u64 = 8 * 1024 * 1024;
+
+/// So many parts of one file go up at once.
+const PARTS: usize = 4;
+
+/// In a bucket, an object up to this size is sent at once, on condition that it is not there: to ask first would take as
+/// long as to send it. A larger one is asked for first, so that a run which was interrupted sends nothing large twice.
+const SENT_UNASKED: u64 = 256 * 1024;
 
 /// An object of that key that was last written longer ago may be about to be collected as garbage (invariant I10): it is
 /// written again instead of being relied on. A quarter of the shortest grace period.
@@ -77,59 +90,78 @@ pub(crate) enum Created {
 impl Store {
     /// Stores an immutable object under its digest. It is not written again where the right bytes are already there; what
     /// is there is read and hashed before it is relied on, since anybody who can write to the store may have planted it.
-    pub(crate) async fn put_linked(&self, link: &Link, payload: Payload) -> Result<Put> {
+    /// `now` is the time by which an object is old.
+    pub(crate) async fn put_linked(&self, link: &Link, payload: Payload, now: Timestamp) -> Result<Put> {
         let key = keys::blob(&link.sha256);
-        if self.is_there(&key, link).await {
+        let unasked = self.backend == Backend::Cloud && link.size <= SENT_UNASKED;
+        if !unasked && self.is_there(&key, link, now).await {
             return Ok(Put::Present);
         }
-        match payload {
-            Payload::Bytes(bytes) => self.put_bytes(&key, bytes).await?,
+        let (bytes, _room) = match payload {
+            Payload::Bytes(bytes) => (bytes, None),
             Payload::Later(later) if link.size <= PART => {
-                let _room = self.take_room(link.size).await?;
+                let room = self.take_room(link.size).await?;
                 let (bytes, hasher) = later.piece(0, link.size, Sha256Hasher::default()).await?;
                 if hasher.finish() != link.sha256 {
                     return Err(later.changed());
                 }
-                self.put_bytes(&key, bytes).await?;
+                (bytes, Some(room))
             }
-            Payload::Later(later) => self.put_parts(&key, link, &later).await?,
+            Payload::Later(later) => {
+                self.put_parts(&key, link, &later).await?;
+                return Ok(Put::Written);
+            }
+        };
+        if unasked {
+            let options = PutOptions { mode: PutMode::Create, ..self.options(Class::Blob) };
+            match self.inner.put_opts(&Path::from(key.as_str()), PutPayload::from(bytes.clone()), options).await {
+                Ok(_) => return Ok(Put::Written),
+                Err(object_store::Error::AlreadyExists { .. }) if self.is_there(&key, link, now).await => {
+                    return Ok(Put::Present);
+                }
+                // Not the right bytes, or old, or no clear answer: below it is written whatever is there.
+                Err(e) => tracing::debug!("{key}: {e}"),
+            }
         }
-        Ok(Put::Written)
+        let path = Path::from(key.as_str());
+        let put = self.inner.put_opts(&path, PutPayload::from(bytes), self.options(Class::Blob)).await;
+        put.map(|_| Put::Written).map_err(|e| store_error(self, "write", &key, e))
+    }
+
+    /// How an object is written, with the headers under which a bucket serves it over HTTP.
+    fn options(&self, class: Class) -> PutOptions {
+        PutOptions { attributes: self.attributes(class), ..PutOptions::default() }
+    }
+
+    fn attributes(&self, class: Class) -> Attributes {
+        let mut attributes = Attributes::new();
+        if self.backend == Backend::Cloud {
+            attributes.insert(Attribute::CacheControl, class.cache_control().into());
+            attributes.insert(Attribute::ContentType, class.content_type().into());
+        }
+        attributes
     }
 
     /// Waits until so many bytes more may be in memory.
-    async fn take_room(&self, bytes: u64) -> Result<SemaphorePermit<'_>> {
+    async fn take_room(&self, bytes: u64) -> Result<OwnedSemaphorePermit> {
         let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
         // The semaphore is never closed.
-        let room = self.room.acquire_many(kib).await;
+        let room = Semaphore::acquire_many_owned(Arc::clone(&self.room), kib).await;
         room.map_err(|e| Error::new(ErrorKind::Io, "no room for an upload").with_source(e))
-    }
-
-    async fn put_bytes(&self, key: &str, bytes: Bytes) -> Result<()> {
-        let put = self.inner.put(&Path::from(key), PutPayload::from(bytes)).await;
-        put.map(drop).map_err(|e| store_error(self, "write", key, e))
     }
 
     /// Uploads something large in parts. The object appears only when the last part is in, so bytes that changed on the way
     /// never become visible.
     async fn put_parts(&self, key: &str, link: &Link, later: &Later) -> Result<()> {
         let failed = |e| store_error(self, "write", key, e);
-        let mut upload = self.inner.put_multipart(&Path::from(key)).await.map_err(failed)?;
-        let outcome: Result<()> = async {
-            let mut hasher = Sha256Hasher::default();
-            let mut bytes;
-            while hasher.size() < link.size {
-                let len = PART.min(link.size - hasher.size());
-                let _room = self.take_room(len).await?;
-                (bytes, hasher) = later.piece(hasher.size(), len, hasher).await?;
-                upload.put_part(PutPayload::from(bytes)).await.map_err(failed)?;
-            }
-            if hasher.finish() != link.sha256 {
-                return Err(later.changed());
-            }
-            upload.complete().await.map(drop).map_err(failed)
-        }
-        .await;
+        let options =
+            PutMultipartOptions { attributes: self.attributes(Class::Blob), ..PutMultipartOptions::default() };
+        let mut upload = self.inner.put_multipart_opts(&Path::from(key), options).await.map_err(failed)?;
+        let sent = self.send_parts(key, link, later, upload.as_mut()).await;
+        let outcome = match sent {
+            Ok(()) => upload.complete().await.map(drop).map_err(failed),
+            Err(e) => Err(e),
+        };
         if outcome.is_err() {
             // Parts that stay behind would be billed; nothing refers to them. That this fails too changes nothing.
             let _ = upload.abort().await;
@@ -137,9 +169,39 @@ impl Store {
         outcome
     }
 
-    async fn is_there(&self, key: &str, link: &Link) -> bool {
+    async fn send_parts(&self, key: &str, link: &Link, later: &Later, upload: &mut dyn MultipartUpload) -> Result<()> {
+        let sent = |part: std::result::Result<object_store::Result<()>, tokio::task::JoinError>| match part {
+            Ok(part) => part.map_err(|e| store_error(self, "write", key, e)),
+            Err(e) => Err(Error::new(ErrorKind::Io, "an upload broke off").with_source(e)),
+        };
+        // Tasks of their own: they go on while the next part waits for room. Dropped, they stop.
+        let mut parts = JoinSet::new();
+        let mut hasher = Sha256Hasher::default();
+        let mut bytes;
+        while hasher.size() < link.size {
+            let len = PART.min(link.size - hasher.size());
+            let room = self.take_room(len).await?;
+            (bytes, hasher) = later.piece(hasher.size(), len, hasher).await?;
+            let part = upload.put_part(PutPayload::from(bytes));
+            parts.spawn(async move {
+                let _room = room;
+                part.await
+            });
+            if parts.len() >= PARTS
+                && let Some(part) = parts.join_next().await
+            {
+                sent(part)?;
+            }
+        }
+        while let Some(part) = parts.join_next().await {
+            sent(part)?;
+        }
+        if hasher.finish() == link.sha256 { Ok(()) } else { Err(later.changed()) }
+    }
+
+    async fn is_there(&self, key: &str, link: &Link, now: Timestamp) -> bool {
         let Ok(meta) = self.inner.head(&Path::from(key)).await else { return false };
-        let age = Timestamp::now().since(Timestamp::from_unix(meta.last_modified.timestamp()));
+        let age = now.since(Timestamp::from_unix(meta.last_modified.timestamp()));
         if meta.size != link.size || age > YOUNG {
             return false;
         }
@@ -155,12 +217,14 @@ impl Store {
     /// Makes all objects written so far survive a loss of power. A no-op where a finished write is durable by itself.
     pub(crate) async fn flush(&self) -> Result<()> {
         #[cfg(target_os = "linux")]
-        if let Some(folder) = self.folder.clone().filter(|f| f.is_dir()) {
+        if let Backend::Folder(folder) = self.backend.clone()
+            && folder.is_dir()
+        {
             let flushed = tokio::task::spawn_blocking(move || {
                 let opened = std::fs::File::open(&folder)?;
                 rustix::fs::syncfs(&opened).map_err(std::io::Error::from)
             });
-            let failed = |e| Error::io("flush", self.folder.as_deref().unwrap_or(std::path::Path::new("")), e);
+            let failed = |e| Error::io("flush", self.path().unwrap_or(std::path::Path::new("")), e);
             return match flushed.await {
                 Ok(done) => done.map_err(failed),
                 Err(e) => Err(failed(std::io::Error::other(e))),
@@ -171,9 +235,20 @@ impl Store {
 
     /// Creates an object that must not exist. Never retried here: a retry could report a success of the first try as a
     /// loss (invariant I4).
-    pub(crate) async fn put_new(&self, key: &str, bytes: Bytes) -> Created {
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match self.durable.put_opts(&Path::from(key), PutPayload::from(bytes), options).await {
+    pub(crate) async fn put_new(&self, key: &str, class: Class, bytes: Bytes) -> Created {
+        let path = Path::from(key);
+        let mut options = self.options(class);
+        if self.single_writer {
+            // The store need not know conditions then; nobody can come between.
+            match self.inner.head(&path).await {
+                Ok(_) => return Created::Exists,
+                Err(object_store::Error::NotFound { .. }) => {}
+                Err(e) => return Created::Unknown(store_error(self, "look for", key, e)),
+            }
+        } else {
+            options.mode = PutMode::Create;
+        }
+        match self.commits.put_opts(&path, PutPayload::from(bytes), options).await {
             Ok(_) => Created::Yes,
             Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
                 Created::Exists
@@ -182,9 +257,38 @@ impl Store {
         }
     }
 
-    /// Replaces the mutable pointer.
-    pub(crate) async fn put_pointer(&self, key: &str, bytes: Bytes) -> Result<()> {
-        let put = Arc::clone(&self.durable).put(&Path::from(key), PutPayload::from(bytes)).await;
+    /// Makes sure that the store refuses to create what exists, by creating an object anew that holds these very bytes. A
+    /// store that ignores the condition answers with a success, and has changed nothing. That two writers at once get one
+    /// winner is not shown by this: `doctor` shows it.
+    pub(crate) async fn require_conditional(&self, key: &str, class: Class, bytes: &Bytes) -> Result<()> {
+        if self.single_writer || self.is_local() || self.conditional.get().is_some() {
+            return Ok(());
+        }
+        match self.put_new(key, class, bytes.clone()).await {
+            Created::Exists => {
+                let _ = self.conditional.set(());
+                Ok(())
+            }
+            Created::Unknown(e) => Err(e),
+            Created::Yes => Err(Error::new(
+                ErrorKind::Invalid,
+                format!("{self} ignores conditional writes: of two jobs that publish at once, one would be lost"),
+            )
+            .with_hint("`ggen-market doctor` shows what the store lacks; if only one job ever writes to it, say so: --single-writer")),
+        }
+    }
+
+    /// Replaces a mutable object.
+    pub(crate) async fn put_pointer(&self, key: &str, class: Class, bytes: Bytes) -> Result<()> {
+        // On a disk it is flushed; in a bucket it is tried again, which is harmless: whoever writes it looks at the log
+        // again afterwards.
+        let store = if self.is_local() { &self.commits } else { &self.inner };
+        let put = store.put_opts(&Path::from(key), PutPayload::from(bytes), self.options(class)).await;
         put.map(drop).map_err(|e| store_error(self, "write", key, e))
+    }
+
+    /// By how many seconds the store's clock is ahead of this machine's, as far as that is known.
+    pub(crate) fn clock_ahead(&self) -> Option<i64> {
+        self.clock.ahead()
     }
 }

@@ -33,6 +33,7 @@
 //! # Ok(()) }
 //! ```
 
+mod boundary;
 mod checkpoint;
 mod claim;
 mod error;
@@ -41,6 +42,7 @@ mod note;
 mod origin;
 mod policy;
 
+pub use boundary::Boundary;
 pub use checkpoint::Checkpoint;
 pub use claim::{Claim, MAX_GENERATION, MAX_VALIDITY, Slot};
 pub use error::TrustError;

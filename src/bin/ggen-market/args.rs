@@ -72,6 +72,10 @@ pub(crate) enum Verb {
     Init(Init),
     /// Publish what the sources hold and the registry does not
     Build(Build),
+    /// Publish these files and folders now, whoever else publishes at the same time
+    Publish(Publish),
+    /// Renew the time until which readers may go by the registry, with nothing new in it
+    Refresh(Refresh),
     /// Show a package
     Info(Lookup),
     /// List a package's versions, the newest first
@@ -98,17 +102,30 @@ pub(crate) enum Verb {
     Completions(Completions),
 }
 
+impl Verb {
+    /// Whether it changes a registry.
+    pub(crate) fn writes(&self) -> bool {
+        matches!(
+            self,
+            Self::Init(_) | Self::Build(_) | Self::Publish(_) | Self::Refresh(_) | Self::Yank(_) | Self::Unyank(_)
+        )
+    }
+}
+
 /// Where to write, and with which key.
 #[derive(Debug, Args)]
 pub(crate) struct Writer {
-    /// The folder of the registry
-    #[arg(long, value_name = "FOLDER", env = "GGEN_MARKET_STORE", hide_env_values = true)]
+    /// The store of the registry: a folder, s3://bucket/prefix, gs://…, az://…
+    #[arg(long, value_name = "STORE", env = "GGEN_MARKET_STORE", hide_env_values = true)]
     pub(crate) store: Option<String>,
     #[command(flatten)]
     pub(crate) key: Key,
     /// How long readers may go by what is written now: 7d, 36h, 90m; at most 7d [default: 7d]
     #[arg(long, value_name = "TIME", env = "GGEN_MARKET_VALID_FOR", hide_env_values = true)]
     pub(crate) valid_for: Option<String>,
+    /// Nobody else ever writes to this store: it need not refuse to replace what exists, as some servers cannot
+    #[arg(long, env = "GGEN_MARKET_SINGLE_WRITER", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) single_writer: bool,
     #[command(flatten)]
     pub(crate) cache: Cache,
 }
@@ -130,7 +147,7 @@ pub(crate) struct Cache {
 /// Where to read, and what to trust.
 #[derive(Debug, Args)]
 pub(crate) struct Reader {
-    /// The registry: https://…, http://…, file://… or a folder [default: the store of the configuration]
+    /// The registry: https://…, http://…, file://…, s3://… or a folder [default: the store of the configuration]
     #[arg(long, value_name = "PLACE", env = "GGEN_MARKET_REGISTRY", hide_env_values = true)]
     pub(crate) registry: Option<String>,
     /// The registry's public key, which everything is checked against
@@ -161,8 +178,8 @@ pub(crate) struct State {
 
 #[derive(Debug, Args)]
 pub(crate) struct Init {
-    /// The folder of the registry; made if it is not there
-    #[arg(long, value_name = "FOLDER", env = "GGEN_MARKET_STORE", hide_env_values = true)]
+    /// The store of the registry: a folder (made if it is not there), s3://bucket/prefix, gs://…, az://…
+    #[arg(long, value_name = "STORE", env = "GGEN_MARKET_STORE", hide_env_values = true)]
     pub(crate) store: Option<String>,
     /// What the registry calls itself in everything it signs: host or host/path, for ever
     #[arg(long, value_name = "NAME", env = "GGEN_MARKET_ORIGIN", hide_env_values = true)]
@@ -172,6 +189,9 @@ pub(crate) struct Init {
     /// How long readers may go by what is written now: 7d, 36h, 90m; at most 7d [default: 7d]
     #[arg(long, value_name = "TIME", env = "GGEN_MARKET_VALID_FOR", hide_env_values = true)]
     pub(crate) valid_for: Option<String>,
+    /// Nobody else ever writes to this store: it need not refuse to replace what exists, as some servers cannot
+    #[arg(long, env = "GGEN_MARKET_SINGLE_WRITER", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) single_writer: bool,
     #[command(flatten)]
     pub(crate) cache: Cache,
     /// Write the configuration file also where one is (a key file is never written over)
@@ -195,6 +215,24 @@ pub(crate) struct Build {
     /// Read every file again, also those that look unchanged
     #[arg(long)]
     pub(crate) rescan: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Publish {
+    /// Archives, package folders, lists of records, or folders of such
+    #[arg(value_name = "PATH", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Print what would change, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) writer: Writer,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Refresh {
+    #[command(flatten)]
+    pub(crate) writer: Writer,
 }
 
 #[derive(Debug, Args)]

@@ -4,13 +4,13 @@ use crate::{
     args::Build,
     failure::{Code, Failure, Message},
     json::{self, Changed},
-    output::{bytes, count},
+    output::{Ui, bytes, count},
     progress::Bar,
-    settings::{Settings, lies_in},
+    settings::{Settings, Writing, lies_in},
 };
 use ggen_marketplace::Report;
 use serde::Serialize;
-use std::time::Instant;
+use std::{path::PathBuf, time::Instant};
 
 #[derive(Serialize)]
 struct Document {
@@ -53,12 +53,7 @@ pub(crate) async fn run(args: &Build, settings: &Settings) -> Result<Code, Failu
     let began = Instant::now();
     let mut writing = settings.writer(&args.writer)?;
     let sources = settings.sources(&args.sources)?;
-    if let Some(key) = &writing.key_file
-        && let Some(source) = sources.iter().find(|s| lies_in(key, s))
-    {
-        let message = format!("the key file {} lies in the source {}", key.display(), source.display());
-        return Err(Failure::usage(message).hint("it could be packed and published: keep it elsewhere"));
-    }
+    require_private_key(&writing, &sources)?;
     let bar = Bar::spinner(ui, "searching for packages");
     let cache = writing.scan_cache(&sources);
     let options = &mut writing.options;
@@ -67,7 +62,22 @@ pub(crate) async fn run(args: &Build, settings: &Settings) -> Result<Code, Failu
     options.progress = Some(bar.follow());
     let report = writing.registry.build(&sources, &writing.options).await;
     bar.clear();
-    let report = report?;
+    tell(ui, report?, args.dry_run, began)
+}
+
+/// A secret key that lies among what is searched for packages could be packed into one.
+pub(crate) fn require_private_key(writing: &Writing, sources: &[PathBuf]) -> Result<(), Failure> {
+    if let Some(key) = &writing.key_file
+        && let Some(source) = sources.iter().find(|s| lies_in(key, s))
+    {
+        let message = format!("the key file {} lies in the source {}", key.display(), source.display());
+        return Err(Failure::usage(message).hint("it could be packed and published: keep it elsewhere"));
+    }
+    Ok(())
+}
+
+/// Tells what was published and what was not.
+pub(crate) fn tell(ui: &Ui, report: Report, dry_run: bool, began: Instant) -> Result<Code, Failure> {
     for refusal in &report.refused {
         let mut message = Message::from(&refusal.error);
         message.at(&refusal.place.to_string());
@@ -77,10 +87,11 @@ pub(crate) async fn run(args: &Build, settings: &Settings) -> Result<Code, Failu
         ui.warn("nothing was taken out, because something was refused: what a refused file holds is not known");
     }
     let code = if report.refused.is_empty() { Code::Done } else { Code::Refused };
-    let summary = summary(&report, args.dry_run, began.elapsed().as_secs_f64());
+    let seconds = began.elapsed().as_secs_f64();
+    let summary = summary(&report, dry_run, seconds);
     if ui.json {
-        ui.document(&document(report, args.dry_run, began.elapsed().as_secs_f64()))?;
-    } else if args.dry_run {
+        ui.document(&document(report, dry_run, seconds))?;
+    } else if dry_run {
         ui.table(&["CHANGE", "PACKAGE", "VERSION"], &json::change_rows(&report.changes))?;
     }
     ui.note(&summary);

@@ -25,7 +25,18 @@ pub(crate) const FILE: &str = "ggen-market.toml";
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Every key, in the order in which `init` writes them.
-pub(crate) const KEYS: [&str; 8] = ["origin", "store", "registry", "key", "key_file", "sources", "valid_for", "cache"];
+pub(crate) const KEYS: [&str; 10] = [
+    "origin",
+    "store",
+    "registry",
+    "key",
+    "key_file",
+    "sources",
+    "valid_for",
+    "cache",
+    "single_writer",
+    "store_options",
+];
 
 /// What a configuration file says, its paths made relative to the current directory instead of to the file.
 #[derive(Debug, Default)]
@@ -40,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) sources: Vec<PathBuf>,
     pub(crate) valid_for: Option<Duration>,
     pub(crate) cache: Option<PathBuf>,
+    pub(crate) single_writer: bool,
+    pub(crate) store_options: Vec<(String, String)>,
 }
 
 impl Config {
@@ -47,17 +60,26 @@ impl Config {
     pub(crate) fn load(named: Option<&Path>) -> Result<Self, Failure> {
         let path = named.unwrap_or(Path::new(FILE));
         let mut bytes = Vec::new();
-        match fs::File::open(path).and_then(|f| f.take(MAX_BYTES + 1).read_to_end(&mut bytes)) {
-            Ok(_) if bytes.len() as u64 <= MAX_BYTES => {}
+        let opened = fs::File::open(path).and_then(|f| {
+            (&f).take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+            Ok(f)
+        });
+        let file = match opened {
+            Ok(file) if bytes.len() as u64 <= MAX_BYTES => file,
             Ok(_) => return Err(Failure::usage(format!("{} is too large for a configuration file", path.display()))),
             Err(e) if e.kind() == io::ErrorKind::NotFound && named.is_none() => return Ok(Self::default()),
             Err(e) => {
                 return Err(Failure::usage(format!("cannot read the configuration file {}", path.display())).because(e));
             }
-        }
+        };
         let text =
             String::from_utf8(bytes).map_err(|_| Failure::usage(format!("{} is not UTF-8 text", path.display())))?;
-        Self::read(path, &text)
+        let config = Self::read(path, &text)?;
+        #[cfg(unix)]
+        config.require_private(&file)?;
+        #[cfg(not(unix))]
+        drop(file);
+        Ok(config)
     }
 
     fn read(path: &Path, text: &str) -> Result<Self, Failure> {
@@ -76,6 +98,28 @@ impl Config {
             None => Ok(config),
         }
     }
+
+    /// A file with a secret in it is for its owner alone, as a key file is.
+    #[cfg(unix)]
+    fn require_private(&self, file: &fs::File) -> Result<(), Failure> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let Some((name, _)) = self.store_options.iter().find(|(name, _)| is_secret(name)) else { return Ok(()) };
+        let path = self.path.as_deref().unwrap_or(Path::new(FILE)).display();
+        let unreadable = |e: io::Error| Failure::usage(format!("cannot read the configuration file {path}")).because(e);
+        if file.metadata().map_err(unreadable)?.permissions().mode() & 0o077 == 0 {
+            return Ok(());
+        }
+        Err(Failure::usage(format!("others than you can read {path}, which holds `{name}`"))
+            .hint(format!("run `chmod 600 {path}`, or set the variable of that name instead")))
+    }
+}
+
+/// Whether an option of a store is one that nobody else may see.
+fn is_secret(name: &str) -> bool {
+    ["secret", "token", "password", "access_key", "sas", "credential", "service_account_key"]
+        .iter()
+        .any(|part| name.contains(part))
+        && !name.ends_with("access_key_id")
 }
 
 /// The second phase.
@@ -111,6 +155,8 @@ impl Check<'_> {
                     config.valid_for = self.text(key, value).and_then(|t| self.parsed(key, value, duration(t)));
                 }
                 "cache" => config.cache = self.text(key, value).map(|t| self.relative(t)),
+                "single_writer" => config.single_writer = self.truth(key, value),
+                "store_options" => config.store_options = self.options(key, value),
                 unknown => {
                     let hint = match nearest(unknown, &KEYS) {
                         Some(near) => format!("did you mean `{near}`?"),
@@ -134,6 +180,25 @@ impl Check<'_> {
             }
         }
         None
+    }
+
+    fn truth(&mut self, key: &Key<'_>, value: &Value<'_>) -> bool {
+        value.get_ref().as_bool().unwrap_or_else(|| {
+            let message = format!("`{}` must be true or false, not {}", key.get_ref(), found(value));
+            self.mistake(value.span().start, message, None);
+            false
+        })
+    }
+
+    /// A table of strings. What their names may be is known to the store.
+    fn options(&mut self, key: &Key<'_>, value: &Value<'_>) -> Vec<(String, String)> {
+        let Some(table) = value.get_ref().as_table() else {
+            let message = format!("`{}` must be a table of strings, not {}", key.get_ref(), found(value));
+            self.mistake(value.span().start, message, None);
+            return Vec::new();
+        };
+        let texts = table.iter().map(|(name, value)| (name, self.text(name, value)));
+        texts.filter_map(|(name, text)| Some((name.get_ref().to_string(), text?.to_owned()))).collect()
     }
 
     fn paths(&mut self, key: &Key<'_>, value: &Value<'_>) -> Vec<PathBuf> {

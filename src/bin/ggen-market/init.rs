@@ -49,7 +49,7 @@ pub(crate) async fn run(args: &Init, settings: &Settings, config: Option<&Path>)
         return Err(Failure::usage(format!("there is a {} here already", config::FILE))
             .hint("--force writes it anew; another registry wants another folder"));
     }
-    let store = Store::create(&location)?;
+    let store = Store::create_with(&location, &settings.store_options(args.single_writer))?;
     if let Some(folder) = store.path() {
         if lies_in(&key_file, folder) {
             return Err(public_key_file(&key_file, folder));

@@ -19,6 +19,8 @@ mod list;
 mod log;
 mod output;
 mod progress;
+mod publish;
+mod refresh;
 mod settings;
 mod show;
 mod verify;
@@ -91,7 +93,7 @@ fn exit(code: i32) -> ExitCode {
 
 /// Runs the verb until it ends or the user has enough.
 async fn supervise(cli: Cli, ui: Ui, key_file_given: bool) -> i32 {
-    let writes = matches!(cli.verb, Verb::Build(_) | Verb::Yank(_) | Verb::Unyank(_) | Verb::Init(_));
+    let writes = cli.verb.writes();
     // Armed before anything is done, so that no signal falls between.
     let interrupted = interruption();
     // A task of its own: should it block its thread, signals are heard all the same.
@@ -157,6 +159,8 @@ async fn run(cli: Cli, ui: Ui, key_file_given: bool) -> Result<Code, Failure> {
         Verb::Completions(args) => completions::run(args, &ui),
         Verb::Key(args) => key::run(args, &settings()?),
         Verb::Build(args) => build::run(args, &settings()?).await,
+        Verb::Publish(args) => publish::run(args, &settings()?).await,
+        Verb::Refresh(args) => refresh::run(args, &settings()?).await,
         Verb::Yank(args) => yank::yank(args, &settings()?).await,
         Verb::Unyank(args) => yank::unyank(args, &settings()?).await,
         Verb::Info(args) => info::run(args, &settings()?).await,

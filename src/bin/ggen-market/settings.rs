@@ -7,7 +7,8 @@ use crate::{
     output::Ui,
 };
 use ggen_marketplace::{
-    BuildOptions, Client, ClientOptions, Registry, SigningKey, SnapshotReader, Store, VerifierKey, default_cache,
+    BuildOptions, Client, ClientOptions, Registry, SigningKey, SnapshotReader, Store, StoreOptions, VerifierKey,
+    default_cache,
     package::{Sha256, Timestamp},
     trust::MAX_VALIDITY,
 };
@@ -71,6 +72,14 @@ impl Settings {
             .or_else(|| self.config.registry.clone())
             .or_else(store)
             .ok_or_else(|| self.missing("registry", "give --registry, set GGEN_MARKET_REGISTRY", "registry"))
+    }
+
+    /// How to open a store. Readers go by it as well: the registry may be in a bucket that is not public.
+    pub(crate) fn store_options(&self, single_writer: bool) -> StoreOptions {
+        let mut options = StoreOptions::default();
+        options.options.clone_from(&self.config.store_options);
+        options.single_writer = single_writer || self.config.single_writer;
+        options
     }
 
     pub(crate) fn sources(&self, given: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
@@ -140,7 +149,7 @@ impl Settings {
         let (key, key_file) = self.key(&given.key)?;
         let options = self.build_options(given.valid_for.as_ref())?;
         let cache = self.cache(&given.cache)?;
-        let store = Store::open(&location)?;
+        let store = Store::open_with(&location, &self.store_options(given.single_writer))?;
         if let (Some(file), Some(folder)) = (&key_file, store.path())
             && lies_in(file, folder)
         {
@@ -171,7 +180,8 @@ impl Settings {
         options.offline = given.offline;
         options.allow_expired = given.allow_expired;
         options.cache = if given.no_cache { None } else { self.cache_if_any(&given.cache) };
-        Ok(Client::new(Store::open(&registry)?, &[key], options)?)
+        let store = Store::open_with(&registry, &self.store_options(false))?;
+        Ok(Client::new(store, &[key], options)?)
     }
 
     fn pinned(&self, given: &Reader) -> Result<VerifierKey, Failure> {

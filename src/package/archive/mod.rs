@@ -25,7 +25,8 @@ pub use read::read;
 
 /// How large an archive, and what it unpacks to, may be.
 ///
-/// The defaults let every crate pass that crates.io takes (10 MiB packed, 512 MiB unpacked) and leave room beyond.
+/// The defaults let every crate pass that crates.io takes (10 MiB packed, 512 MiB unpacked) and leave room for packs that
+/// carry data: no step holds an archive in memory, so their size costs time alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of the archive as it is stored.
@@ -50,11 +51,11 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            packed: 256 << 20,
-            unpacked: 1 << 30,
+            packed: 4 << 30,
+            unpacked: 16 << 30,
             ratio: 200,
             files: 100_000,
-            file: 512 << 20,
+            file: 4 << 30,
             path: 1024,
             twins: false,
         }
