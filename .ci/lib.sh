@@ -60,11 +60,11 @@ install_package() {
   ${root[@]+"${root[@]}"} env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null
 }
 
-# readme_block NAME: the fenced block that follows the line `<!-- ci:NAME -->` in README.md, without its fences. A leading
-# "$ " (a prompt) is taken off.
-readme_block() {
-  [[ -f README.md ]] || fail "no README.md"
-  awk -v marker="<!-- ci:$1 -->" '
+# block FILE NAME: the fenced block that follows the line `<!-- NAME -->` in a page, without its fences. A leading "$ " (a prompt)
+# is taken off.
+block() {
+  [[ -f $1 ]] || fail "no $1"
+  awk -v marker="<!-- $2 -->" '
     { sub(/[ \t\r]+$/, "") }
     state == 0 && $0 == marker { state = 1; next }
     state == 1 && /^```/ { state = 2; next }
@@ -72,7 +72,7 @@ readme_block() {
     state == 2 && /^```/ { state = 3; exit }
     state == 2 { sub(/^\$ /, ""); print }
     END { exit state != 3 }
-  ' README.md || fail "README.md: no fenced block directly after <!-- ci:$1 -->"
+  ' "$1" || fail "$1: no fenced block directly after <!-- $2 -->"
 }
 
 show() {

@@ -8,6 +8,7 @@
 #   GGEN_TEST_S3_SERVERS="minio moto garage"      those that run
 #   GGEN_TEST_S3_<NAME>_ENDPOINT, _BUCKET, _ACCESS_KEY, _SECRET_KEY, _REGION
 #   GGEN_TEST_S3_<NAME>_PUBLIC_URL                the same bucket as anyone may read it, without a signature
+#   GGEN_TEST_S3                                  the same servers in one line each, with what they are known to lack
 # shellcheck shell=bash
 
 # The community edition is published as source only; this is the last commit of its main branch.
@@ -74,6 +75,7 @@ prepare_moto() {
 # this shell is that old.
 start_servers() {
   local deadline=$1 name
+  export GGEN_TEST_S3_SERVERS="" GGEN_TEST_S3=""
   for name in minio moto garage; do
     why=""
     if "start_$name" "$deadline"; then
@@ -147,7 +149,7 @@ start_garage() {
   # Of its names for a bucket, the web server looks for the one that is the host.
   found=$("$program" --config "$config" bucket website --allow "$BUCKET" 2>&1 &&
     "$program" --config "$config" bucket alias "$BUCKET" localhost 2>&1) || { why=$(tail -n 2 <<<"$found" | tr '\n' ' '); return 1; }
-  announce garage "$GARAGE_VERSION" "http://127.0.0.1:${ports[0]}" "$key" "$secret" garage "http://localhost:${ports[1]}"
+  announce garage "$GARAGE_VERSION" "http://127.0.0.1:${ports[0]}" "$key" "$secret" garage "http://localhost:${ports[1]}" create,race,update
 }
 
 garage_config() {
@@ -234,11 +236,12 @@ signed() {
     --aws-sigv4 "aws:amz:$region:s3" --header "x-amz-content-sha256: $hash" "$@" "$url" 2>&1) || { why="PUT $url: $answer"; return 1; }
 }
 
-# announce NAME VERSION ENDPOINT KEY SECRET REGION PUBLIC-URL
+# announce NAME VERSION ENDPOINT KEY SECRET REGION PUBLIC-URL [LACKS]
 announce() {
   local prefix=GGEN_TEST_S3_${1^^}
   export "${prefix}_ENDPOINT=$3" "${prefix}_BUCKET=$BUCKET" "${prefix}_ACCESS_KEY=$4" "${prefix}_SECRET_KEY=$5" \
     "${prefix}_REGION=$6" "${prefix}_PUBLIC_URL=$7"
+  export "GGEN_TEST_S3=${GGEN_TEST_S3:+$GGEN_TEST_S3 }$1=$3/$BUCKET?region=$6${8:+&lacks=$8}"
   ran+=("$1 $2")
   echo "$1 $2 runs at $3"
 }
