@@ -88,7 +88,8 @@ aws() { command aws s3 sync --only-show-errors "$2" "s3://$bucket/$prefix/aws"; 
 
 tools=(ggen-market)
 for tool in rclone s5cmd aws; do
-  if command -v "$tool" >/dev/null; then
+  # Not `command -v`, which would find the functions above.
+  if type -P "$tool" >/dev/null; then
     tools+=("$tool")
     if [[ $tool == rclone ]]; then tools+=(rclone-checksum); fi
   else
@@ -195,8 +196,8 @@ count_requests() {
   "$1" "$2" "$3" >"$1.log" 2>&1 || { cat "$1.log" >&2; exit 1; }
   # Written when an answer is over, which the client may know a moment earlier.
   sleep 0.3
-  table "$1" "$2" "$(sort requests | uniq -c | awk '{ printf "%s%s %s", NR > 1 ? ", " : "", $1, $2 }')"
+  printf '%-16s %-10s %s\n' "$1" "$2" "$(sort requests | uniq -c | awk '{ printf "%s%s %s", (NR > 1 ? ", " : ""), $1, $2 }')"
 }
 echo
-table tool case requests
+printf '%-16s %-10s %s\n' tool case requests
 run_round count_requests
