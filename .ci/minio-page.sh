@@ -9,7 +9,7 @@ source .ci/lib.sh
 source .ci/servers.sh
 
 readonly PAGE=docs/minio.md COMPOSE=templates/deploy/minio/docker-compose.yml
-program=$(realpath "${CARGO_TARGET_DIR:-target}/${PROFILE:-debug}")
+program=$(dirname "$(realpath "${GGEN_MARKET:-${CARGO_TARGET_DIR:-target}/debug/ggen-market}")")
 scratch=$(mktemp -d)
 finish() {
   local status=$?

@@ -120,7 +120,7 @@ run_round() {
   prefix=bench-$RANDOM$RANDOM
   rm -rf cache ggen-market.toml ggen-market.key folder
   cp -al most folder
-  "$bin" init --quiet --single-writer --store "s3://$bucket/$prefix/registry" --origin bench.example.com >/dev/null
+  "$bin" init --quiet --store "s3://$bucket/$prefix/registry" --origin bench.example.com >/dev/null
   for case in "${cases[@]}"; do
     if [[ $case == changed ]]; then cp -al --no-clobber all/. folder/; fi
     for tool in "${tools[@]}"; do "$1" "$tool" "$case" "$folder"; done
@@ -137,7 +137,8 @@ while IFS= read -r -d '' file; do
 done < <(find "$crates" -name '*.crate' -print0 | sort -z)
 
 find_server
-export GGEN_MARKET_CACHE=$work/cache
+# There is one writer, so that servers without conditional writes can be measured too.
+export GGEN_MARKET_CACHE=$work/cache GGEN_MARKET_SINGLE_WRITER=true
 cases=(first unchanged changed)
 for ((round = 0; round <= rounds; round++)); do run_round measure; done
 
@@ -178,8 +179,9 @@ http {
   server {
     listen 127.0.0.1:$port;
     location / {
-      # The host is part of what was signed.
+      # These are part of what was signed, and the proxy would change them.
       proxy_set_header Host \$http_host;
+      proxy_set_header Expect \$http_expect;
       proxy_http_version 1.1;
       proxy_request_buffering off;
       proxy_pass $endpoint;
