@@ -16,6 +16,7 @@
 //! | [snapshot](format::Snapshot) | one whole state of the registry, by links |
 //! | [slot](trust::Slot) | `log/<generation>`: the create-only object that is a commit |
 //! | [checkpoint](trust::Checkpoint) | the one mutable object: a signed statement of the newest slot |
+//! | [view](View) | files derived from a snapshot for other readers |
 //! | [source] | where published packages come from |
 //!
 //! # Which way it goes
@@ -70,15 +71,17 @@ mod publish;
 pub mod source;
 mod store;
 pub mod trust;
+mod view;
 
 pub use client::{
     Client, ClientOptions, Generation, MirrorOptions, MirrorProgress, MirrorReport, NotMirrored, Package, Pin, Problem,
     SnapshotReader, Verified, VerifyOptions, default_cache,
 };
 pub use error::{Error, ErrorKind, Result};
-pub use publish::{Amount, BuildOptions, GcOptions, GcReport, Progress, RandomSource, Registry, Report};
+pub use publish::{Amount, BuildOptions, GcOptions, GcReport, Progress, RandomSource, Registry, Report, ViewReport};
 pub use store::{Diagnosis, DoctorOptions, Finding, Outcome, Store, StoreOptions};
 pub use trust::{SigningKey, VerifierKey};
+pub use view::{CargoDependencies, Note, View, ViewOptions};
 
 /// Every parser of an unsigned remote object, for `fuzz/`.
 #[cfg(fuzzing)]

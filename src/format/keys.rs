@@ -26,6 +26,10 @@ pub(crate) enum Class {
     Slot,
     /// A signed note or a document that is replaced.
     Pointer,
+    /// A file of a view, of lines of text.
+    ViewText,
+    /// A file of a view, of JSON.
+    ViewJson,
 }
 
 impl Class {
@@ -34,6 +38,8 @@ impl Class {
         match self {
             Self::Blob | Self::Slot => "public, max-age=31536000, immutable",
             Self::Pointer => "no-cache",
+            // Nothing that is verified goes by them: a minute behind is nobody's harm, and spares a CDN many questions.
+            Self::ViewText | Self::ViewJson => "public, max-age=60",
         }
     }
 
@@ -42,7 +48,8 @@ impl Class {
     pub(crate) fn content_type(self) -> &'static str {
         match self {
             Self::Blob => "application/octet-stream",
-            Self::Slot | Self::Pointer => "text/plain; charset=utf-8",
+            Self::Slot | Self::Pointer | Self::ViewText => "text/plain; charset=utf-8",
+            Self::ViewJson => "application/json",
         }
     }
 }
@@ -65,6 +72,47 @@ pub(crate) fn slot(generation: u64) -> String {
     format!("log/{generation:010}")
 }
 
+/// Where it is recorded what a view shows.
+pub(crate) fn marker(view: &str) -> String {
+    format!("views/{view}")
+}
+
+/// Where Cargo finds out how to download.
+pub(crate) const CARGO_CONFIG: &str = "cargo/config.json";
+
+/// Where Cargo looks a crate up: by its name in lower case, in the folders of its index.
+pub(crate) fn cargo_index(name: &str) -> String {
+    let name = name.to_ascii_lowercase();
+    format!("cargo/{}{name}", name_folders(&name))
+}
+
+/// Where the records of a package stand for whoever reads no tree. A dot is `_` in the folders, as no normalised name holds:
+/// servers hide what begins with a dot, and one system drops a dot at the end.
+pub(crate) fn plain_index(kind: &str, name: &str) -> String {
+    format!("index/{kind}/{}{name}", name_folders(&name.replace('.', "_")))
+}
+
+/// The folders of a name in Cargo's layout; names are ASCII.
+fn name_folders(name: &str) -> String {
+    match name.len() {
+        0 => String::new(),
+        1 | 2 => format!("{}/", name.len()),
+        3 => format!("3/{}/", &name[..1]),
+        _ => format!("{}/{}/", &name[..2], &name[2..4]),
+    }
+}
+
+/// ggen's catalogue of everything.
+pub(crate) const CATALOGUE: &str = "index.json";
+
+/// Where ggen looks a release up. A store that reads `+` as a space, as S3 does in the path of a request, finds what is
+/// asked for under the second key.
+pub(crate) fn ggen_release(id: &str, version: &str) -> (String, Option<String>) {
+    let key = format!("packages/{id}/versions/{version}");
+    let spaced = version.contains('+').then(|| key.replace('+', " "));
+    (key, spaced)
+}
+
 /// The digest in the key of an immutable object; `None` for any other key.
 pub(crate) fn parse_blob(key: &str) -> Option<Sha256> {
     key.strip_prefix(BLOBS)?.strip_prefix('/')?.parse().ok()
@@ -85,6 +133,24 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn the_files_of_views_stand_where_cargo_and_ggen_look() {
+        for (name, key) in [
+            ("a", "cargo/1/a"),
+            ("Ab", "cargo/2/ab"),
+            ("Abc", "cargo/3/a/abc"),
+            ("Inflector", "cargo/in/fl/inflector"),
+            ("a_b-C", "cargo/a_/b-/a_b-c"),
+        ] {
+            assert_eq!(cargo_index(name), key);
+        }
+        assert_eq!(plain_index("pack", "io.ggen"), "index/pack/io/_g/io.ggen");
+        assert_eq!(plain_index("crate", "log"), "index/crate/3/l/log");
+        assert_eq!(ggen_release("a", "1.0.0"), ("packages/a/versions/1.0.0".into(), None));
+        let plus = ("packages/a/versions/1.0.0+b".into(), Some("packages/a/versions/1.0.0 b".into()));
+        assert_eq!(ggen_release("a", "1.0.0+b"), plus);
+    }
+
     proptest! {
         #[test]
         fn a_blob_key_parses_back_and_no_other_text_is_one(bytes: [u8; 32], text in "blobs/sha256/[0-9a-fA-F+]{0,70}|\\PC{0,40}") {
@@ -93,6 +159,19 @@ mod tests {
             prop_assert_eq!(parse_trash(&blob(&Sha256(bytes))), None);
             if let Some(digest) = parse_blob(&text) {
                 prop_assert_eq!(blob(&digest), text);
+            }
+        }
+
+        #[test]
+        fn no_two_packages_share_a_file_of_a_view_and_no_file_is_a_folder(names in proptest::collection::hash_set("[a-z0-9][a-z0-9.-]{0,5}", 2..20)) {
+            let names: Vec<_> = names.iter().filter_map(|n| crate::package::PackageName::new(n).ok()).map(|n| n.normalized()).collect();
+            for of in [|n: &str| plain_index("pack", n), |n: &str| cargo_index(n)] {
+                let keys: std::collections::BTreeMap<_, _> = names.iter().map(|n| (of(n), n)).collect();
+                prop_assert_eq!(keys.len(), names.len());
+                for key in keys.keys() {
+                    prop_assert!(!keys.keys().any(|k| k.starts_with(&format!("{key}/"))), "{}", key);
+                    prop_assert!(key.split('/').all(|part| !part.starts_with('.') && !part.ends_with('.') || key.starts_with("cargo")), "{}", key);
+                }
             }
         }
 

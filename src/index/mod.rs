@@ -11,7 +11,7 @@ mod edit;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use diff::diff;
+pub(crate) use diff::{Difference, diff};
 pub(crate) use edit::{Edited, edit, missing};
 
 use crate::format::{Entry, FormatError, NodeType, PackageLines, Page, Shard};
@@ -77,6 +77,10 @@ pub(crate) fn all(tree: &Tree) -> Result<Vec<Arc<PackageLines>>, Missing> {
 }
 
 /// All packages below some entries, in order.
+pub(crate) fn below(nodes: &Nodes, entries: &[Entry]) -> Result<Vec<Arc<PackageLines>>, Missing> {
+    packages(nodes, entries)
+}
+
 fn packages(nodes: &Nodes, entries: &[Entry]) -> Result<Vec<Arc<PackageLines>>, Missing> {
     let mut out = Vec::new();
     let mut lacking = Vec::new();

@@ -233,7 +233,7 @@ fn committed(slot: &Slot, new: bool, work: Work, tally: Tally) -> Committed {
 }
 
 /// Waits before the next attempt, with full jitter so that writers who collided do not collide again.
-async fn pause(attempt: u32, options: &BuildOptions) {
+pub(super) async fn pause(attempt: u32, options: &BuildOptions) {
     let ceiling = Duration::from_millis(20 << attempt.min(6));
     let mut random = [0u8; 4];
     // Without randomness everybody waits alike, which is slower and still right.

@@ -1,7 +1,7 @@
 //! Publishing: from what a scan found to a commit.
 //!
 //! One way for every verb: changes are planned against the newest snapshot (pure), what is new is put, a slot is claimed,
-//! and its checkpoint is signed. Who loses the slot to another writer plans the same changes again on top of the winner's.
+//! and its checkpoint is signed; then the views follow. Who loses the slot to another writer plans the same changes again on top of the winner's.
 
 mod commit;
 mod gc;
@@ -11,7 +11,9 @@ mod plan;
 mod put;
 mod registry;
 mod stage;
+mod views;
 mod watch;
 
 pub use gc::{Amount, GcOptions, GcReport};
 pub use registry::{BuildOptions, Progress, RandomSource, Registry, Report};
+pub use views::ViewReport;

@@ -5,6 +5,7 @@ use super::{
     plan::{self, Change, Outcome, What, shown},
     put::Tally,
     stage::stage,
+    views::ViewReport,
     watch::Watch,
 };
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
     source::{self, Place, Refusal, ScanOptions, ScanStats, Spool},
     store::{Payload, Store, TrustedState},
     trust::{Claim, MAX_VALIDITY, SigningKey, VerifierKey},
+    view::{View, ViewOptions},
 };
 use std::{
     fmt,
@@ -66,6 +68,8 @@ pub struct BuildOptions {
     pub rescan: bool,
     /// What an archive may be.
     pub limits: archive::Limits,
+    /// The views to bring up to date after the commit, also where nothing changed: a run that died may have left them behind.
+    pub views: Option<ViewOptions>,
     /// Told how it goes on.
     pub progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
     /// Where the random bytes of a claim, and of the pauses between two of them, come from: the system, if nothing else is
@@ -85,6 +89,7 @@ impl BuildOptions {
             cache: None,
             rescan: false,
             limits: archive::Limits::default(),
+            views: None,
             progress: None,
             random: None,
         }
@@ -121,12 +126,16 @@ impl BuildOptions {
 
 impl fmt::Debug for BuildOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { now, clock, validity, dry_run, delete, cache, rescan, limits, progress, random: _ } = self;
+        let Self { now, clock, validity, dry_run, delete, cache, rescan, limits, views, progress, random: _ } = self;
         write!(
             f,
             "BuildOptions {{ now: {now}, clock: {clock}, validity: {validity:?}, dry_run: {dry_run}, delete: {delete}, "
         )?;
-        write!(f, "cache: {cache:?}, rescan: {rescan}, limits: {limits:?}, progress: {} }}", progress.is_some())
+        write!(
+            f,
+            "cache: {cache:?}, rescan: {rescan}, limits: {limits:?}, views: {views:?}, progress: {} }}",
+            progress.is_some()
+        )
     }
 }
 
@@ -141,6 +150,15 @@ pub enum Progress {
         /// Stored so far.
         finished: u64,
         /// In this batch.
+        total: u64,
+    },
+    /// So many files of a view were written, or found to be right.
+    View {
+        /// Which one.
+        view: View,
+        /// So far.
+        finished: u64,
+        /// Of those that are known to be looked at.
         total: u64,
     },
 }
@@ -178,6 +196,8 @@ pub struct Report {
     pub puts: u64,
     /// Bytes written.
     pub bytes: u64,
+    /// What became of the views, in their order.
+    pub views: Vec<ViewReport>,
 }
 
 impl Registry {
@@ -265,6 +285,7 @@ impl Registry {
         }
         let mut report = report(&batch, committed, refused, scan);
         report.deletion_skipped = deletion_skipped;
+        report.views = self.bring_views(&batch.watch, false, options).await?;
         Ok(report)
     }
 
@@ -290,7 +311,9 @@ impl Registry {
         let batch =
             Batch { changes: Arc::default(), spool: new_spool()?, renew: true, watch: Watch::start(options.now) };
         let committed = self.commit(&batch, options).await?;
-        Ok(report(&batch, committed, Vec::new(), ScanStats::default()))
+        let mut report = report(&batch, committed, Vec::new(), ScanStats::default());
+        report.views = self.bring_views(&batch.watch, false, options).await?;
+        Ok(report)
     }
 
     async fn mark(&self, package: &PackageId, what: What, options: &BuildOptions) -> Result<Report> {
@@ -305,7 +328,10 @@ impl Registry {
         let mut report = report(&batch, committed, Vec::new(), ScanStats::default());
         match report.refused.pop() {
             Some(refusal) => Err(refusal.error),
-            None => Ok(report),
+            None => {
+                report.views = self.bring_views(&batch.watch, false, options).await?;
+                Ok(report)
+            }
         }
     }
 
@@ -432,6 +458,7 @@ fn report(batch: &Batch, committed: Committed, mut refused: Vec<Refusal>, scan: 
         removed,
         refused,
         deletion_skipped: false,
+        views: Vec::new(),
         changes: committed.changed,
         scan,
         puts: committed.tally.puts,

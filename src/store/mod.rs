@@ -13,6 +13,7 @@ mod read;
 mod sweep;
 mod trusted;
 mod url;
+mod view;
 mod write;
 
 use cause::Cause;
@@ -23,6 +24,7 @@ pub(crate) use read::{Fetched, PARALLEL, load_nodes};
 pub(crate) use sweep::{Discarded, Listed, Versioned};
 pub(crate) use trusted::TrustedState;
 pub(crate) use url::stream_url;
+pub(crate) use view::Written;
 pub(crate) use write::{Created, Later, Payload, Put};
 
 use crate::{Error, ErrorKind};

@@ -41,6 +41,7 @@ mod keys;
 mod note;
 mod origin;
 mod policy;
+mod shown;
 
 pub use boundary::Boundary;
 pub(crate) use boundary::MAX_PINS;
@@ -51,3 +52,4 @@ pub use keys::{KeyError, KeyId, SigningKey, VerifierKey};
 pub use note::{MAX_NOTE, MAX_SIGNATURES, Note, NoteError, NoteSignature, Verified};
 pub use origin::{Origin, OriginError};
 pub use policy::{Decision, Evidence, Freshness, Misbehaviour, SKEW, Verdict, decide};
+pub use shown::{Begun, MAX_BEGUN, Shown, Shows};

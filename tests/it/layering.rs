@@ -19,7 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("trust", &["error", "package"]),
     ("index", &["error", "format", "package"]),
     ("source", &["cpu", "error", "package"]),
-    ("store", &["cpu", "error", "format", "index", "package", "trust"]),
+    ("store", &["cpu", "error", "format", "index", "package", "trust", "view"]),
     ("view", &["error", "format", "index", "package"]),
     ("search", &["cpu", "error", "format", "package", "store"]),
     ("publish", &["cpu", "error", "format", "index", "package", "search", "source", "store", "trust", "view"]),

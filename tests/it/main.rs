@@ -22,3 +22,4 @@ mod source;
 mod store;
 mod support;
 mod trust;
+mod view;

@@ -231,6 +231,10 @@ impl Referee {
         match write {
             Write::Put { bytes, mode } => {
                 state.judge(key, &bytes, mode == PutMode::Create);
+                if rules::is_view(key) {
+                    let fouls = rules::view(&state.objects, key, &bytes, mode == PutMode::Overwrite);
+                    state.fouls.extend(fouls);
+                }
                 state.store(key, bytes);
                 state.closure(key);
             }

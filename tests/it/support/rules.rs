@@ -4,10 +4,56 @@ use super::second_reader::{self, Objects};
 use std::collections::{BTreeSet, HashSet};
 
 /// What the layout knows, besides what lies below a folder of it.
-const FILES: &[&str] = &["checkpoint", "gc/boundary", "mirror.json"];
+const FILES: &[&str] = &["checkpoint", "gc/boundary", "index.json", "mirror.json"];
 
 /// The folders of the layout: those below `doctor/` have no rules.
-const FOLDERS: &[&str] = &["blobs/sha256/", "log/", "trash/", "doctor/"];
+const FOLDERS: &[&str] = &["blobs/sha256/", "log/", "trash/", "doctor/", "cargo/", "index/", "packages/", "views/"];
+
+/// Whether a key is of a view: mutable, and derived.
+pub(crate) fn is_view(key: &str) -> bool {
+    key == "index.json" || ["cargo/", "index/", "packages/", "views/"].iter().any(|f| key.starts_with(f))
+}
+
+/// What is wrong with writing these bytes into a view, in a store that holds that.
+pub(crate) fn view(objects: &Objects, key: &str, bytes: &[u8], overwrites: bool) -> Vec<String> {
+    let mut fouls = Vec::new();
+    if overwrites {
+        fouls.push(format!("{key}: V1: a file of a view that is replaced without a condition"));
+    }
+    // What the others show is told apart less easily; one walk writes them all.
+    if let Some(rest) = key.strip_prefix("index/") {
+        let kind = rest.split('/').next().unwrap();
+        let name = rest.rsplit('/').next().unwrap();
+        let pointed = second_reader::pointed(objects);
+        // What was given up by a collection of garbage cannot be read any more.
+        let kept = objects.get("gc/boundary").map_or(0, |b| second_reader::boundary(b).keeps);
+        let states: Vec<String> = (kept..=pointed)
+            .map(|generation| {
+                let found = second_reader::read_slot(objects, generation);
+                let normalized = |r: &serde_json::Value| r["name"].as_str().unwrap().to_lowercase().replace('_', "-");
+                let records = found.records.values().filter(|r| r["kind"] == kind && normalized(r) == name);
+                let mut lines: Vec<String> = records.map(|r| format!("{r}\n")).collect();
+                lines.sort();
+                lines.concat()
+            })
+            .collect();
+        let sorted = |bytes: &[u8]| {
+            let mut lines: Vec<_> =
+                String::from_utf8(bytes.to_vec()).unwrap().lines().map(|l| format!("{l}\n")).collect();
+            lines.sort();
+            lines.concat()
+        };
+        let Some(newest) = states.iter().rposition(|s| *s == sorted(bytes)) else {
+            fouls.push(format!("{key}: V2: it shows what no checkpoint up to generation {pointed} does"));
+            return fouls;
+        };
+        let there = objects.get(key).map(|there| sorted(there));
+        if there.is_some_and(|there| states.iter().position(|s| *s == there) > Some(newest)) {
+            fouls.push(format!("{key}: V3: it goes back to generation {newest}"));
+        }
+    }
+    fouls
+}
 
 /// Whether a key never changes its bytes.
 pub(crate) fn immutable(key: &str) -> bool {

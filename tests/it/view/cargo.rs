@@ -1,0 +1,1 @@
+//! `cargo/`, line by line and read by the real Cargo.
