@@ -36,10 +36,10 @@ struct Row<'a> {
     vers: String,
     deps: Vec<Dep<'a>>,
     cksum: String,
-    features: BTreeMap<&'a str, &'a [String]>,
+    features: Features<'a>,
     /// Those that only a Cargo since 1.60 understands; an older one would take the whole line for broken.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    features2: BTreeMap<&'a str, &'a [String]>,
+    features2: Features<'a>,
     yanked: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     links: Option<&'a str>,
@@ -105,9 +105,27 @@ pub(super) fn package(package: &PackageLines, options: &ViewOptions) -> Rendered
     out
 }
 
+/// The features of a crate that any Cargo understands, and the others.
+type Features<'a> = BTreeMap<&'a str, &'a [String]>;
+
+/// Sets apart the features that only newer Cargos understand, and with them those that turn them on, as crates.io does:
+/// an older Cargo would miss what they name.
+fn split(features: &BTreeMap<String, Vec<String>>) -> (Features<'_>, Features<'_>) {
+    let all = features.iter().map(|(k, v)| (k.as_str(), v.as_slice()));
+    let (mut new, mut old): (Features<'_>, Features<'_>) = all.partition(|(_, v)| v.iter().any(|f| is_new(f)));
+    loop {
+        let turns_on_new = |v: &[String]| v.iter().any(|f| new.contains_key(f.as_str()));
+        let (more, rest): (Features<'_>, Features<'_>) = old.into_iter().partition(|(_, v)| turns_on_new(v));
+        old = rest;
+        if more.is_empty() {
+            return (old, new);
+        }
+        new.extend(more);
+    }
+}
+
 fn row<'a>(record: &'a Record, own: &str, dependencies: CargoDependencies) -> Row<'a> {
-    let (features2, features): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        record.features.iter().map(|(k, v)| (k.as_str(), v.as_slice())).partition(|(_, v)| v.iter().any(|f| is_new(f)));
+    let (features, features2) = split(&record.features);
     Row {
         name: record.name.as_str(),
         vers: record.version.to_string(),

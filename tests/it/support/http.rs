@@ -32,12 +32,15 @@ pub(crate) enum Manner {
     RedirectLoop,
     /// Nothing.
     Silent,
+    /// Status 401 to whoever does not send this as `Authorization`.
+    Locked(&'static str),
 }
 
 /// A server that runs as long as the test's runtime.
 pub(crate) struct Server {
     pub(crate) url: String,
     asked: Arc<Mutex<Vec<String>>>,
+    answered: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
@@ -56,25 +59,35 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let (shared, folder) = (Arc::clone(&asked), folder.to_owned());
+        let answered = Arc::new(Mutex::new(Vec::new()));
+        let (shared, folder) = ((Arc::clone(&asked), Arc::clone(&answered)), folder.to_owned());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (folder, asked) = (folder.clone(), Arc::clone(&shared));
-                tokio::spawn(async move { connection(stream, &folder, manner, &asked).await });
+                let (folder, (asked, answered)) = (folder.clone(), shared.clone());
+                tokio::spawn(async move { connection(stream, &folder, manner, (&asked, &answered)).await });
             }
         });
-        Self { url, asked }
+        Self { url, asked, answered }
     }
 
     /// What was asked since the last call: method and path.
     pub(crate) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.asked.lock().unwrap())
     }
+
+    /// What was answered since the last call: status and path, in order.
+    pub(crate) fn answered(&self) -> Vec<String> {
+        let mut all = std::mem::take(&mut *self.answered.lock().unwrap());
+        all.sort();
+        all
+    }
 }
 
-async fn connection(stream: TcpStream, folder: &Path, manner: Manner, asked: &Mutex<Vec<String>>) {
+type Log = Mutex<Vec<String>>;
+
+async fn connection(stream: TcpStream, folder: &Path, manner: Manner, (asked, answered): (&Log, &Log)) {
     let mut stream = BufReader::new(stream);
-    while let Some((method, path, known)) = question(&mut stream).await {
+    while let Some(Question { method, path, known, token }) = question(&mut stream).await {
         let before = {
             let mut asked = asked.lock().unwrap();
             asked.push(format!("{method} {path}"));
@@ -89,10 +102,12 @@ async fn connection(stream: TcpStream, folder: &Path, manner: Manner, asked: &Mu
             (Manner::BusyOnce, _) if before == 0 => ("503 Slow Down".into(), &[][..]),
             (Manner::RedirectLoop, _) => ("302 Found".into(), &[][..]),
             (Manner::LoginPage, _) => ("200 OK".into(), &b"<html>please log in</html>"[..]),
+            (Manner::Locked(want), _) if token.as_deref() != Some(want) => ("401 Unauthorized".into(), &[][..]),
             (_, None) => ("404 Not Found".into(), &[][..]),
             (_, Some(_)) if known.is_some() && known == tag => ("304 Not Modified".into(), &[][..]),
             (_, Some(bytes)) => ("200 OK".into(), &bytes[..]),
         };
+        answered.lock().unwrap().push(format!("{} {path}", &status[..3]));
         let chunked = matches!(manner, Manner::Chunked | Manner::Endless) && status.starts_with("200");
         let mut head = format!("HTTP/1.1 {status}\r\nLast-Modified: Mon, 23 Nov 2026 00:00:00 GMT\r\n");
         head += &tag.map(|tag| format!("ETag: {tag}\r\n")).unwrap_or_default();
@@ -134,8 +149,17 @@ fn chunks(body: &[u8], end: bool) -> Vec<u8> {
     out
 }
 
-/// Method, path and `If-None-Match` of the next request.
-async fn question(stream: &mut BufReader<TcpStream>) -> Option<(String, String, Option<String>)> {
+struct Question {
+    method: String,
+    path: String,
+    /// `If-None-Match`.
+    known: Option<String>,
+    /// `Authorization`.
+    token: Option<String>,
+}
+
+/// The next request.
+async fn question(stream: &mut BufReader<TcpStream>) -> Option<Question> {
     let mut lines = Vec::new();
     loop {
         let mut line = String::new();
@@ -149,9 +173,11 @@ async fn question(stream: &mut BufReader<TcpStream>) -> Option<(String, String, 
     }
     let mut words = lines.first()?.split(' ');
     let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
-    let known = lines.iter().find_map(|l| {
-        let (name, value) = l.split_once(':')?;
-        name.eq_ignore_ascii_case("if-none-match").then(|| value.trim().to_owned())
-    });
-    Some((method, path, known))
+    let header = |wanted: &str| {
+        lines.iter().find_map(|l| {
+            let (name, value) = l.split_once(':')?;
+            name.eq_ignore_ascii_case(wanted).then(|| value.trim().to_owned())
+        })
+    };
+    Some(Question { method, path, known: header("if-none-match"), token: header("authorization") })
 }
