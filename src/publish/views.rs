@@ -5,6 +5,8 @@
 //! first that it begins; so whoever comes after a run that died looks again at everything that the dead one may have written,
 //! and not at more. In `docs/views.md` stands what is guaranteed when several run at once.
 
+mod packs;
+
 use super::{
     commit::pause,
     head::Head,
@@ -38,6 +40,9 @@ const LOOKS: u32 = 3;
 
 /// So many entries of the top page are read at once where a whole view is made.
 const STRETCH: usize = 16;
+
+/// So many packages are made into files before those are written.
+const LOT: usize = 4096;
 
 /// For so long a run that has not come to its end may still write.
 const LINGERS: Duration = Duration::from_secs(3600);
@@ -76,12 +81,28 @@ struct Attempt<'a> {
     head: &'a Head,
     /// Nothing of the view is there yet.
     first: bool,
+    /// What there is for a catalogue.
+    rows: packs::NewRows,
+    /// The digest of the catalogue that was written.
+    carries: Option<Sha256>,
 }
 
-/// A package to be written, and whether the view never showed it.
+/// A package to be written.
 struct Changed {
     package: Arc<PackageLines>,
-    new: bool,
+    /// What it was in each state that the view may show some of; `None`: that is not known.
+    olds: Option<Vec<Option<Arc<PackageLines>>>>,
+}
+
+impl Changed {
+    fn wholly(package: Arc<PackageLines>) -> Self {
+        Self { package, olds: None }
+    }
+
+    /// Whether the view never showed it.
+    fn is_new(&self) -> bool {
+        self.olds.as_ref().is_some_and(|olds| olds.iter().all(Option::is_none))
+    }
 }
 
 impl Registry {
@@ -133,7 +154,16 @@ impl Registry {
                 None => self.head(watch, true).await?,
             };
             report.generation = at.slot.claim().generation;
-            let mut attempted = Attempt { view, settings, options, report: &mut report, head: &at, first: false };
+            let mut attempted = Attempt {
+                view,
+                settings,
+                options,
+                report: &mut report,
+                head: &at,
+                first: false,
+                rows: Vec::new(),
+                carries: None,
+            };
             if attempted.make(self, (&watch.showing(options.clock), anew), run).await? {
                 *head = Some(at);
                 return Ok(report);
@@ -207,6 +237,16 @@ impl Registry {
     }
 }
 
+/// Packages in lots whose files are in memory at once.
+fn chunks(mut changed: Vec<Changed>) -> Vec<Vec<Changed>> {
+    let mut out = Vec::new();
+    while !changed.is_empty() {
+        let rest = changed.split_off(changed.len().min(LOT));
+        out.push(std::mem::replace(&mut changed, rest));
+    }
+    out
+}
+
 /// The runs whose writing a marker tells of, as far as they have to be looked after.
 fn others(shown: &Shown, target: &Shows) -> Vec<Begun> {
     // Who writes the same writes nothing else.
@@ -221,6 +261,7 @@ fn others(shown: &Shown, target: &Shows) -> Vec<Begun> {
 impl Attempt<'_> {
     /// Makes the view of this attempt's state. False when the registry went on meanwhile, or somebody else wrote.
     async fn make(&mut self, registry: &Registry, (clock, anew): (&Watch, bool), run: [u8; 8]) -> Result<bool> {
+        self.report.notes.clear();
         let Standing { shown, version } = registry.marker(self.view).await?;
         let claim = self.head.slot.claim();
         let settings = self.settings.settings(self.view);
@@ -262,6 +303,10 @@ impl Attempt<'_> {
         if !written {
             return Ok(false);
         }
+        if self.view == View::Ggen {
+            let Some(digest) = self.write_catalogue(registry, &shown).await? else { return Ok(false) };
+            self.carries = Some(digest);
+        }
         registry.store.flush().await?;
         self.finish(registry, (&shown, &others, target), run, clock).await
     }
@@ -280,8 +325,8 @@ impl Attempt<'_> {
                 let Some(label) = new.as_ref().or(old.as_ref()).map(|p| Arc::clone(&p.label)) else { continue };
                 // A package never goes without tombstones; should one, its files are emptied.
                 let package = new.unwrap_or_else(|| Arc::new(PackageLines::new(label)));
-                let entry = all.entry(package.key).or_insert_with(|| Changed { package, new: true });
-                entry.new &= old.is_none();
+                let entry = all.entry(package.key).or_insert_with(|| Changed { package, olds: Some(Vec::new()) });
+                entry.olds.get_or_insert_default().push(old);
             }
         }
         Ok(Some(all.into_values().collect()))
@@ -289,12 +334,13 @@ impl Attempt<'_> {
 
     async fn write_changed(&mut self, registry: &Registry, changed: Vec<Changed>) -> Result<bool> {
         // What the view never showed is not looked for first.
-        let (new, known): (Vec<_>, Vec<_>) = changed.into_iter().partition(|c| c.new);
+        let (new, known): (Vec<_>, Vec<_>) = changed.into_iter().partition(Changed::is_new);
         for (changed, fresh) in [(known, false), (new, true)] {
-            let packages: Vec<_> = changed.into_iter().map(|c| c.package).collect();
-            let files = self.render(packages).await;
-            if !self.write(registry, files, fresh).await? {
-                return Ok(false);
+            for changed in chunks(changed) {
+                let files = self.render(registry, changed).await?;
+                if !self.write(registry, files, fresh).await? {
+                    return Ok(false);
+                }
             }
         }
         Ok(true)
@@ -302,31 +348,35 @@ impl Attempt<'_> {
 
     /// Writes every file, a stretch of the index at a time.
     async fn write_all(&mut self, registry: &Registry, fixed: Vec<File>) -> Result<bool> {
-        self.report.notes.clear();
         if !self.write(registry, fixed, self.first).await? {
             return Ok(false);
         }
         for entries in self.head.tree.top.entries().chunks(STRETCH) {
             let packages = registry.below(entries.to_vec()).await?;
-            let files = self.render(packages).await;
-            if !self.write(registry, files, self.first).await? {
-                return Ok(false);
+            for changed in chunks(packages.into_iter().map(Changed::wholly).collect()) {
+                let files = self.render(registry, changed).await?;
+                if !self.write(registry, files, self.first).await? {
+                    return Ok(false);
+                }
             }
         }
         Ok(true)
     }
 
     /// The files of these packages.
-    async fn render(&mut self, packages: Vec<Arc<PackageLines>>) -> Vec<File> {
+    async fn render(&mut self, registry: &Registry, changed: Vec<Changed>) -> Result<Vec<File>> {
+        if self.view == View::Ggen {
+            return self.render_packs(registry, &changed).await;
+        }
         let (view, settings) = (self.view, self.settings.clone());
-        let rendered: Vec<Rendered> =
-            cpu::run(move || packages.par_iter().map(|p| view::package(view, &settings, p)).collect()).await;
+        let render = move || changed.par_iter().map(|c| view::package(view, &settings, &c.package)).collect();
+        let rendered: Vec<Rendered> = cpu::run(render).await;
         let mut files = Vec::with_capacity(rendered.len());
         for Rendered { files: more, notes } in rendered {
             files.extend(more);
             self.report.notes.extend(notes);
         }
-        files
+        Ok(files)
     }
 
     /// Writes files. False when the registry went on, or somebody else wrote one of them.
@@ -395,6 +445,7 @@ impl Attempt<'_> {
             let agrees = |s: &Shows| s.snapshot == target.snapshot && s.settings == target.settings;
             if shown.shows == before.shows {
                 shown.shows = Some(target);
+                shown.carries = self.carries;
             } else if !shown.shows.as_ref().is_some_and(agrees) {
                 return Ok(false);
             }

@@ -151,7 +151,7 @@ impl Store {
     }
 
     /// Waits until so many bytes more may be in memory.
-    pub(super) async fn take_room(&self, bytes: u64) -> Result<OwnedSemaphorePermit> {
+    pub(crate) async fn take_room(&self, bytes: u64) -> Result<OwnedSemaphorePermit> {
         let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
         // The semaphore is never closed.
         let room = Semaphore::acquire_many_owned(Arc::clone(&self.room), kib).await;

@@ -108,6 +108,11 @@ impl VerifierKey {
         self.id
     }
 
+    /// Its 32 bytes in hex, as ggen's installer wants them in `GGEN_MARKETPLACE_PUBLIC_KEY`.
+    pub fn to_hex(&self) -> String {
+        hex::encode(self.key.as_bytes())
+    }
+
     /// Whether `signature` is this key's over `text`. Strict: a signature has one spelling, so nobody without the secret
     /// can make a second one out of the first.
     pub(super) fn verify(&self, text: &str, signature: &[u8]) -> bool {
@@ -198,6 +203,12 @@ impl SigningKey {
     /// The registry it speaks for.
     pub fn origin(&self) -> &Origin {
         &self.verifier.origin
+    }
+
+    /// A signature in hex over the bytes of a gzip-compressed archive, as ggen's installer wants one; none over anything else.
+    /// Nothing that this key says otherwise can be made of it: signed notes are UTF-8 text, and a gzip file never is.
+    pub(crate) fn sign_archive(&self, bytes: &[u8]) -> Option<String> {
+        bytes.starts_with(&[0x1f, 0x8b]).then(|| hex::encode(self.secret.sign(bytes).to_bytes()))
     }
 
     pub(super) fn sign(&self, text: &str) -> [u8; 64] {

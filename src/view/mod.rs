@@ -5,6 +5,7 @@
 //! A view is never the truth: nothing that is verified goes by one, all can be deleted, and the next run makes them again.
 
 mod cargo;
+pub(crate) mod ggen;
 mod plain;
 
 use crate::{
@@ -26,24 +27,27 @@ pub enum View {
     Plain,
     /// `cargo/`: a sparse registry of Cargo.
     Cargo,
+    /// `packages/` and `index.json`: what ggen's client, installer and scripts read of packs.
+    Ggen,
 }
 
 impl View {
     /// Every view, in the order in which they are written.
-    pub const ALL: [Self; 2] = [Self::Plain, Self::Cargo];
+    pub const ALL: [Self; 3] = [Self::Plain, Self::Cargo, Self::Ggen];
 
     /// Its word in settings, keys and on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Plain => "plain",
             Self::Cargo => "cargo",
+            Self::Ggen => "ggen",
         }
     }
 
     /// Counts the forms of its files: a program that makes them otherwise makes all of them anew.
     fn form(self) -> u32 {
         match self {
-            Self::Plain | Self::Cargo => 1,
+            Self::Plain | Self::Cargo | Self::Ggen => 1,
         }
     }
 
@@ -51,6 +55,7 @@ impl View {
     pub(crate) fn class(self) -> Class {
         match self {
             Self::Plain | Self::Cargo => Class::ViewText,
+            Self::Ggen => Class::ViewJson,
         }
     }
 }
@@ -88,7 +93,7 @@ pub enum CargoDependencies {
 pub struct ViewOptions {
     /// The views.
     pub views: Vec<View>,
-    /// The address under which readers find the store, `https://…` without a slash at its end. Cargo needs it.
+    /// The address under which readers find the store, `https://…` without a slash at its end. Cargo and ggen need it.
     pub public: Option<String>,
     /// Where Cargo looks for dependencies.
     pub cargo_dependencies: CargoDependencies,
@@ -135,6 +140,7 @@ impl ViewOptions {
                 let Self { public, cargo_dependencies, cargo_auth, .. } = self;
                 text += &format!("{public:?} {cargo_dependencies:?} {cargo_auth}\n");
             }
+            View::Ggen => text += &format!("{:?}\n", self.public),
         }
         Sha256::of(text.as_bytes())
     }
@@ -192,6 +198,10 @@ pub struct Note {
 pub(crate) fn fixed(view: View, options: &ViewOptions) -> Result<Vec<File>, Error> {
     Ok(match view {
         View::Plain => Vec::new(),
+        View::Ggen => {
+            options.address(view)?;
+            Vec::new()
+        }
         View::Cargo => {
             vec![File { key: keys::CARGO_CONFIG.into(), bytes: cargo::config(options)?.into() }]
         }
@@ -203,6 +213,8 @@ pub(crate) fn package(view: View, options: &ViewOptions, package: &PackageLines)
     match view {
         View::Plain => plain::package(package),
         View::Cargo => cargo::package(package, options),
+        // It takes more than records: see `ggen::make`.
+        View::Ggen => Rendered::default(),
     }
 }
 

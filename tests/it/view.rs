@@ -1,6 +1,7 @@
 //! Views: what other programs read. How they are written is here; what they hold is in the modules below.
 
 mod cargo;
+mod ggen;
 mod history;
 
 use super::support::{referee::Fault, rules, second_reader::Objects, world::World};

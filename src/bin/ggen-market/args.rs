@@ -77,6 +77,10 @@ pub(crate) enum Verb {
     Publish(Publish),
     /// Renew the time until which readers may go by the registry, with nothing new in it
     Refresh(Refresh),
+    /// Bring the views for other readers up to date, or make them anew
+    Views(Views),
+    /// Print what Cargo has to be told of the registry
+    CargoConfig(CargoConfig),
     /// Take away what no generation that is kept needs: first mark it, and two days later move it to the trash
     Gc(Gc),
     /// Show a package
@@ -104,7 +108,7 @@ pub(crate) enum Verb {
     /// Copy a registry, or a part of it, to another place; readers need not trust the copy
     Mirror(Mirror),
     /// Print the public key that readers pin
-    Key(Key),
+    Key(PublicKey),
     /// Print a completion script for a shell
     Completions(Completions),
 }
@@ -117,6 +121,7 @@ impl Verb {
             | Self::Build(_)
             | Self::Publish(_)
             | Self::Refresh(_)
+            | Self::Views(_)
             | Self::Gc(_)
             | Self::Mirror(_)
             | Self::Yank(_)
@@ -144,7 +149,26 @@ pub(crate) struct Writer {
     #[arg(long, env = "GGEN_MARKET_SINGLE_WRITER", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub(crate) single_writer: bool,
     #[command(flatten)]
+    pub(crate) views: ViewArgs,
+    #[command(flatten)]
     pub(crate) cache: Cache,
+}
+
+/// Which views to write, and the address that stands in them.
+#[derive(Debug, Args)]
+pub(crate) struct ViewArgs {
+    /// The views to write for other readers: plain, cargo, ggen; separated by commas, or "none"
+    #[arg(long, value_name = "LIST", env = "GGEN_MARKET_VIEWS", hide_env_values = true)]
+    pub(crate) views: Option<String>,
+    #[command(flatten)]
+    pub(crate) address: Address,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Address {
+    /// Where readers find the store over HTTP [default: the registry of the configuration]
+    #[arg(long, value_name = "URL", env = "GGEN_MARKET_PUBLIC_URL", hide_env_values = true)]
+    pub(crate) public_url: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -152,6 +176,15 @@ pub(crate) struct Key {
     /// The file with the secret key (GGEN_MARKET_SECRET_KEY may hold the key itself)
     #[arg(long, value_name = "FILE", env = "GGEN_MARKET_KEY_FILE", hide_env_values = true)]
     pub(crate) key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PublicKey {
+    #[command(flatten)]
+    pub(crate) key: Key,
+    /// Print its 32 bytes in hex, as ggen's installer wants them in GGEN_MARKETPLACE_PUBLIC_KEY
+    #[arg(long)]
+    pub(crate) hex: bool,
 }
 
 #[derive(Debug, Args)]
@@ -254,6 +287,27 @@ pub(crate) struct Publish {
 pub(crate) struct Refresh {
     #[command(flatten)]
     pub(crate) writer: Writer,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Views {
+    /// Look at every file of them, also where they seem to be up to date
+    #[arg(long)]
+    pub(crate) rebuild: bool,
+    #[command(flatten)]
+    pub(crate) writer: Writer,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CargoConfig {
+    /// What Cargo is to call the registry [default: from the registry's origin]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Use it instead of crates.io as well
+    #[arg(long)]
+    pub(crate) replace_crates_io: bool,
+    #[command(flatten)]
+    pub(crate) address: Address,
 }
 
 #[derive(Debug, Args)]

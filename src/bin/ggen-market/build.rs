@@ -7,6 +7,7 @@ use crate::{
     output::{Ui, bytes, count},
     progress::Bar,
     settings::{Settings, Writing, lies_in},
+    views,
 };
 use ggen_marketplace::Report;
 use serde::Serialize;
@@ -25,6 +26,7 @@ struct Document {
     deletion_skipped: bool,
     refused: Vec<Refused>,
     changes: Vec<Changed>,
+    views: Vec<views::Shown>,
     scan: Scan,
     objects: u64,
     bytes: u64,
@@ -86,6 +88,7 @@ pub(crate) fn tell(ui: &Ui, report: Report, dry_run: bool, began: Instant) -> Re
     if report.deletion_skipped {
         ui.warn("nothing was taken out, because something was refused: what a refused file holds is not known");
     }
+    views::tell(ui, &report.views);
     let code = if report.refused.is_empty() { Code::Done } else { Code::Refused };
     let seconds = began.elapsed().as_secs_f64();
     let summary = summary(&report, dry_run, seconds);
@@ -124,6 +127,8 @@ fn summary(report: &Report, dry_run: bool, seconds: f64) -> String {
     } else {
         format!("{}, {} written", count(report.puts, "object"), bytes(report.bytes))
     };
+    let files: u64 = report.views.iter().map(|v| v.files).sum();
+    let written = if files > 0 { format!("{written}, {} of views", count(files, "file")) } else { written };
     format!("{releases}; {state}; {written} in {seconds:.1} s")
 }
 
@@ -146,6 +151,7 @@ fn document(report: Report, dry_run: bool, seconds: f64) -> Document {
         deletion_skipped: report.deletion_skipped,
         refused: refused.collect(),
         changes: json::changed(&report.changes),
+        views: views::document(report.views),
         scan: Scan {
             archives: scan.archives,
             folders: scan.folders,

@@ -3,7 +3,7 @@
 
 use crate::failure::Failure;
 use ggen_marketplace::{
-    VerifierKey,
+    CargoDependencies, VerifierKey, View,
     trust::{MAX_VALIDITY, Origin},
 };
 use std::{
@@ -25,13 +25,16 @@ pub(crate) const FILE: &str = "ggen-market.toml";
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Every key, in the order in which `init` writes them.
-pub(crate) const KEYS: [&str; 10] = [
+pub(crate) const KEYS: [&str; 13] = [
     "origin",
     "store",
     "registry",
     "key",
     "key_file",
     "sources",
+    "views",
+    "cargo_dependencies",
+    "cargo_auth",
     "valid_for",
     "cache",
     "single_writer",
@@ -49,6 +52,9 @@ pub(crate) struct Config {
     pub(crate) key: Option<VerifierKey>,
     pub(crate) key_file: Option<PathBuf>,
     pub(crate) sources: Vec<PathBuf>,
+    pub(crate) views: Option<Vec<View>>,
+    pub(crate) cargo_dependencies: CargoDependencies,
+    pub(crate) cargo_auth: bool,
     pub(crate) valid_for: Option<Duration>,
     pub(crate) cache: Option<PathBuf>,
     pub(crate) single_writer: bool,
@@ -151,6 +157,12 @@ impl Check<'_> {
                 "key" => config.key = self.text(key, value).and_then(|t| self.parsed(key, value, t.parse())),
                 "key_file" => config.key_file = self.text(key, value).map(|t| self.relative(t)),
                 "sources" => config.sources = self.paths(key, value),
+                "views" => config.views = Some(self.views(key, value)),
+                "cargo_dependencies" => {
+                    let known = self.text(key, value).and_then(|t| self.parsed(key, value, cargo_dependencies(t)));
+                    config.cargo_dependencies = known.unwrap_or_default();
+                }
+                "cargo_auth" => config.cargo_auth = self.truth(key, value),
                 "valid_for" => {
                     config.valid_for = self.text(key, value).and_then(|t| self.parsed(key, value, duration(t)));
                 }
@@ -221,6 +233,29 @@ impl Check<'_> {
         paths
     }
 
+    fn views(&mut self, key: &Key<'_>, value: &Value<'_>) -> Vec<View> {
+        let Some(list) = value.get_ref().as_array() else {
+            let message = format!("`{}` must be a list of strings, not {}", key.get_ref(), found(value));
+            self.mistake(value.span().start, message, None);
+            return Vec::new();
+        };
+        let mut views = Vec::with_capacity(list.len());
+        for item in list {
+            let text = item.get_ref().as_str();
+            match text.map(str::parse::<View>) {
+                Some(Ok(view)) => views.push(view),
+                Some(Err(e)) => {
+                    self.mistake(item.span().start, format!("`{}`: {e}", key.get_ref()), e.hint().map(Into::into));
+                }
+                None => {
+                    let message = format!("`{}` must hold strings, not {}", key.get_ref(), found(item));
+                    self.mistake(item.span().start, message, None);
+                }
+            }
+        }
+        views
+    }
+
     fn parsed<T, E: std::fmt::Display>(&mut self, key: &Key<'_>, value: &Value<'_>, result: Result<T, E>) -> Option<T> {
         result.map_err(|e| self.mistake(value.span().start, format!("`{}`: {e}", key.get_ref()), None)).ok()
     }
@@ -271,6 +306,15 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
+}
+
+/// Where Cargo looks for dependencies of which nobody says where they are.
+fn cargo_dependencies(text: &str) -> Result<CargoDependencies, String> {
+    match text {
+        "here" => Ok(CargoDependencies::Here),
+        "crates.io" => Ok(CargoDependencies::CratesIo),
+        _ => Err(format!("{text:?} is neither \"here\" nor \"crates.io\"")),
+    }
 }
 
 /// Reads `7d`, `36h`, `90m` or `30s`.

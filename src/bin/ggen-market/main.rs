@@ -5,6 +5,7 @@
 
 mod args;
 mod build;
+mod cargo_config;
 mod completions;
 mod config;
 mod diff;
@@ -30,6 +31,7 @@ mod show;
 mod template;
 mod verify;
 mod versions;
+mod views;
 mod yank;
 
 use args::{Cli, Verb};
@@ -162,6 +164,8 @@ async fn run(cli: Cli, ui: Ui, key_file_given: bool) -> Result<Code, Failure> {
         Verb::Build(args) => build::run(args, &settings()?).await,
         Verb::Publish(args) => publish::run(args, &settings()?).await,
         Verb::Refresh(args) => refresh::run(args, &settings()?).await,
+        Verb::Views(args) => views::run(args, &settings()?).await,
+        Verb::CargoConfig(args) => cargo_config::run(args, &settings()?),
         Verb::Gc(args) => gc::run(args, &settings()?).await,
         Verb::Yank(args) => yank::yank(args, &settings()?).await,
         Verb::Unyank(args) => yank::unyank(args, &settings()?).await,

@@ -42,6 +42,7 @@ impl Bar {
         Arc::new(move |progress| match progress {
             Progress::Scanned(releases) => bar.set_message(format!("{releases} releases found; comparing")),
             Progress::Put { finished, total } => bar.set_message(format!("writing {finished}/{total} objects")),
+            Progress::View { view, finished, .. } => bar.set_message(format!("view {view}: {finished} files")),
             _ => {}
         })
     }

@@ -1,14 +1,14 @@
 //! What a run goes by: option, else environment variable, else configuration file, else default; and what is opened by it.
 
 use crate::{
-    args::{Cache, Init, Key, Mirror, Reader, State, Writer},
+    args::{Address, Cache, Init, Key, Mirror, Reader, State, ViewArgs, Writer},
     config::{self, Config},
     failure::Failure,
     output::Ui,
 };
 use ggen_marketplace::{
-    BuildOptions, Client, ClientOptions, Registry, SigningKey, SnapshotReader, Store, StoreOptions, VerifierKey,
-    default_cache,
+    BuildOptions, Client, ClientOptions, Registry, SigningKey, SnapshotReader, Store, StoreOptions, VerifierKey, View,
+    ViewOptions, default_cache,
     package::{Sha256, Timestamp},
     trust::MAX_VALIDITY,
 };
@@ -164,7 +164,8 @@ impl Settings {
     pub(crate) fn writer(&self, given: &Writer) -> Result<Writing, Failure> {
         let location = self.store(given.store.as_ref())?;
         let (key, key_file) = self.key(&given.key)?;
-        let options = self.build_options(given.valid_for.as_ref())?;
+        let mut options = self.build_options(given.valid_for.as_ref())?;
+        options.views = self.views(&given.views)?;
         let cache = self.cache(&given.cache)?;
         let store = Store::open_with(&location, &self.store_options(given.single_writer))?;
         if let (Some(file), Some(folder)) = (&key_file, store.path())
@@ -175,6 +176,30 @@ impl Settings {
         let verifier = key.verifier().clone();
         let registry = Registry::new(store.clone(), key, &cache);
         Ok(Writing { registry, options, store, verifier, key_file, cache })
+    }
+
+    /// Which views to write, if any.
+    fn views(&self, given: &ViewArgs) -> Result<Option<ViewOptions>, Failure> {
+        let views = match filled(given.views.as_ref()) {
+            Some(text) if text == "none" => Vec::new(),
+            Some(text) => text.split(',').map(|v| v.trim().parse::<View>()).collect::<Result<_, _>>()?,
+            None => self.config.views.clone().unwrap_or_default(),
+        };
+        if views.is_empty() {
+            return Ok(None);
+        }
+        self.view_options(&views, &given.address).map(Some)
+    }
+
+    /// The settings of views: the address that stands in them is that of the readers.
+    pub(crate) fn view_options(&self, views: &[View], given: &Address) -> Result<ViewOptions, Failure> {
+        let is_url = |r: &&String| r.starts_with("http://") || r.starts_with("https://");
+        let public =
+            filled(given.public_url.as_ref()).or_else(|| self.config.registry.as_ref().filter(is_url).cloned());
+        let mut options = ViewOptions::new(views, public.as_deref())?;
+        options.cargo_dependencies = self.config.cargo_dependencies;
+        options.cargo_auth = self.config.cargo_auth;
+        Ok(options)
     }
 
     pub(crate) fn build_options(&self, valid_for: Option<&String>) -> Result<BuildOptions, Failure> {
