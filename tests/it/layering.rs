@@ -9,8 +9,8 @@ use std::{
 
 /// The modules at the top of `src/`, and what each may use. Data flows one way: `source -> package -> format -> publish ->
 /// store`, and `store -> client`. Only `error` is for all; `cpu` is for those who do I/O. Modules without I/O (`package`,
-/// `format`, `trust`, `index`, `view`) never use those with; `store` uses `index` and `trust` because loading the tree's
-/// nodes and keeping the trusted checkpoint are I/O around them.
+/// `format`, `trust`, `index`, `view`) never use those with; `store` uses `index`, `trust` and `view` because loading the
+/// tree's nodes, keeping the trusted checkpoint and writing the files of views are I/O around them.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("cpu", &[]),
