@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Are the tests blind? Breaks one rule of the protocol at a time, in a copy of the sources, and expects the tests to go red.
 #   tests/mutants.sh [NAME...]      (all of them by default; `tests/mutants.sh --list` names them)
-# The last line says how many were caught; the exit code is 1 if one was not. Takes about half a minute for each.
+# The last line says how many were caught; the exit code is 1 if one was not. Takes some minutes to build, and then
+# about half a minute for each.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target} CARGO_TERM_COLOR=never RUST_BACKTRACE=0
+# A folder of its own: Cargo takes the copy for the checkout itself, and would mix up what it built of either.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}/mutants CARGO_TERM_COLOR=never RUST_BACKTRACE=0
 
 names=() breaks=() tests=()
 # mutant NAME TESTS: what follows on standard input is a Perl program that breaks the sources; it runs in the copy.
