@@ -129,9 +129,9 @@ impl Registry {
         for view in &settings.views {
             let brought = self.bring(*view, settings, (watch, anew, options), &mut head).await;
             reports.push(brought.map_err(|e| {
-                let hint = "the registry itself is as it should be; the next run brings the view up to date";
-                let e = if e.hint().is_none() { e.with_hint(hint) } else { e };
-                Error::new(e.kind(), format!("the view {view} is not up to date")).with_source(e)
+                let usual = "the registry itself is as it should be; the next run brings the view up to date";
+                let hint = e.hint().unwrap_or(usual).to_owned();
+                Error::new(e.kind(), format!("the view {view} is not up to date")).with_source(e).with_hint(hint)
             })?);
         }
         Ok(reports)

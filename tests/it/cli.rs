@@ -10,6 +10,7 @@ mod network;
 mod secrets;
 mod snapshots;
 mod streams;
+mod views;
 
 use crate::support::tarball::Tarball;
 use std::{

@@ -72,7 +72,7 @@ pub(crate) fn wanted(
         match line.record() {
             Ok(record) => out.push(Wanted { record, file, row: false }),
             Err(e) => {
-                notes.push(note(&format!("{}@{}", package.label.replacen('/', ":", 1), line.version), e.to_string()))
+                notes.push(note(&format!("{}@{}", package.label.replacen('/', ":", 1), line.version), e.to_string()));
             }
         }
     }
@@ -235,16 +235,18 @@ pub(crate) fn read(bytes: &[u8], digest: &Sha256) -> Option<Rows> {
     packs.drain(..).map(|row| Some((name(&row)?, row))).collect()
 }
 
-/// The catalogue of these rows, made for that generation; empty where there are too many.
-pub(crate) fn catalogue(rows: &Rows, generation: u64) -> (File, Option<Note>) {
+/// The catalogue of these rows; empty where there are too many. Its version is made of what is in it: a generation in which no
+/// pack changes leaves it as it is.
+pub(crate) fn catalogue(rows: &Rows) -> (File, Option<Note>) {
     let mut bytes = Bytes::new();
     let mut too_many = None;
     if rows.len() > MAX_PACKS {
         let why = format!("it is left out: {} packs are more than {MAX_PACKS}", rows.len());
         too_many = Some(note(keys::CATALOGUE, why));
     } else {
-        let packs: Vec<&Value> = rows.values().collect();
-        let document = json!({ "marketplace_version": generation.to_string(), "packs": packs, "schema": SCHEMA });
+        let packs: Value = rows.values().cloned().collect();
+        let version = format!("sha256:{}", Sha256::of(packs.to_string().as_bytes()).short());
+        let document = json!({ "marketplace_version": version, "packs": packs, "schema": SCHEMA });
         bytes = (pretty(&document) + "\n").into();
     }
     (File { key: keys::CATALOGUE.into(), bytes }, too_many)
@@ -257,11 +259,11 @@ mod tests {
     #[test]
     fn a_catalogue_that_would_be_too_large_is_left_out_and_said_to_be() {
         let rows = |n: usize| (0..n).map(|i| (format!("p{i}"), json!({ "name": format!("p{i}") }))).collect::<Rows>();
-        let (file, note) = catalogue(&rows(MAX_PACKS), 7);
+        let (file, note) = catalogue(&rows(MAX_PACKS));
         assert_eq!((file.key.as_str(), note), ("index.json", None));
         assert_eq!(read(&file.bytes, &Sha256::of(&file.bytes)), Some(rows(MAX_PACKS)));
         assert_eq!(read(&file.bytes, &Sha256::of(b"another")), None);
-        let (file, note) = catalogue(&rows(MAX_PACKS + 1), 7);
+        let (file, note) = catalogue(&rows(MAX_PACKS + 1));
         assert!(file.bytes.is_empty());
         assert_eq!(note.unwrap().why, "it is left out: 5001 packs are more than 5000");
     }

@@ -78,7 +78,7 @@ async fn point_1_the_catalogue_is_of_version_2_stable_and_leads_to_immutable_blo
     let bytes = world.referee.objects()["index.json"].clone();
     let catalogue = json(&world, "index.json");
     assert_eq!(catalogue["schema"], "https://ggen.dev/marketplace/catalog/v2");
-    assert_eq!(catalogue["marketplace_version"], "1");
+    let version = catalogue["marketplace_version"].as_str().unwrap().to_owned();
     let [row] = catalogue["packs"].as_array().unwrap().as_slice() else { panic!("{catalogue}") };
     let archive = behind(&world, row["download_url"].as_str().unwrap());
     let sha256 = second_reader::hex(&archive);
@@ -102,13 +102,18 @@ async fn point_1_the_catalogue_is_of_version_2_stable_and_leads_to_immutable_blo
     assert_eq!(texts, ["Hello-Pack", "1.0.0", "Says hello, at length", "projection", "packs/Hello-Pack"]);
     // As Python's json.dump writes it, members sorted, two spaces.
     let text = String::from_utf8(bytes.clone()).unwrap();
-    assert!(
-        text.starts_with("{\n  \"marketplace_version\": \"1\",\n  \"packs\": [\n    {\n      \"content_hash\""),
-        "{text}"
-    );
+    let head = format!("{{\n  \"marketplace_version\": \"{version}\",\n  \"packs\": [\n    {{\n      \"content_hash\"");
+    assert!(text.starts_with(&head), "{text}");
     assert!(text.ends_with("}\n"));
     world.registry().update_views(true, &world.options).await.unwrap();
     assert_eq!(world.referee.objects()["index.json"], bytes);
+    // Nor does a generation change it in which no pack changes; one in which a pack does changes its version.
+    world.add_crate("alpha", "1.0.0", "a");
+    assert_eq!(counts(&world.build().await.unwrap()), [(View::Ggen, 2, 0)]);
+    assert_eq!(world.referee.objects()["index.json"], bytes);
+    world.add_pack("other", "1.0.0", "t");
+    world.build().await.unwrap();
+    assert_ne!(json(&world, "index.json")["marketplace_version"], version);
     require_right(&world).await;
 }
 

@@ -1,0 +1,125 @@
+//! Views by way of the command line.
+
+use super::{ORIGIN, Sandbox};
+
+const PUBLIC: &str = "https://packages.example.com/ggen";
+
+/// A registry whose configuration asks for these views.
+fn with_views(views: &str) -> Sandbox {
+    let s = Sandbox::published();
+    let config = s.read("ggen-market.toml");
+    s.write("ggen-market.toml", format!("views = {views}\nregistry = \"{PUBLIC}\"\n{config}"));
+    s
+}
+
+#[test]
+fn every_verb_that_writes_brings_the_views_along() {
+    let s = with_views("[\"plain\", \"cargo\", \"ggen\"]");
+    let run = s.run(&["build", "--source", "packages", "--json"]).ok();
+    let views = run.json()["views"].clone();
+    let said = |name: &str| views.as_array().unwrap().iter().find(|v| v["view"] == name).unwrap().clone();
+    assert_eq!((said("plain")["files"].as_u64(), said("cargo")["files"].as_u64()), (Some(2), Some(2)));
+    assert_eq!(said("ggen")["generation"], 1);
+    assert_eq!(said("ggen")["notes"][0]["what"], "pack:greeter@0.1.0");
+    assert!(
+        run.err.contains("warning: ggen: pack:greeter@0.1.0: ggen's engine will refuse it: it has no ontology.ttl"),
+        "{}",
+        run.err
+    );
+    assert_eq!(s.read("registry/index/crate/he/ll/hello").lines().count(), 2);
+    assert_eq!(s.read("registry/cargo/he/ll/hello").lines().count(), 2);
+    assert!(s.read("registry/packages/greeter/versions/0.1.0").contains(&format!("{PUBLIC}/blobs/sha256/")));
+    // Nobody reads half a file, and nothing is left lying about.
+    let left = walkdir::WalkDir::new(s.path("registry"))
+        .into_iter()
+        .filter(|e| e.as_ref().unwrap().file_name().to_str().unwrap().contains('#'));
+    assert_eq!(left.count(), 0);
+
+    let again = s.run(&["build", "--source", "packages"]).ok();
+    assert!(again.err.contains("nothing written in") && !again.err.contains("warning"), "{}", again.err);
+
+    s.run(&["yank", "hello@1.1.0"]).ok();
+    assert!(s.read("registry/cargo/he/ll/hello").lines().nth(1).unwrap().contains("\"yanked\":true"));
+    s.run(&["unyank", "hello@1.1.0"]).ok();
+    assert!(!s.read("registry/cargo/he/ll/hello").contains("\"yanked\":true"));
+    s.a_crate("hello", "1.2.0", "Says hello again");
+    s.run(&["publish", "packages/hello-1.2.0.crate"]).ok().says(&["2 files of views"]);
+    assert_eq!(s.read("registry/cargo/he/ll/hello").lines().count(), 3);
+
+    // An audit has nothing to say of views.
+    s.run(&["verify", "--all", "--registry", "registry"]).ok();
+    // A dry run writes none.
+    std::fs::remove_file(s.path("registry/views/cargo")).unwrap();
+    s.run(&["build", "--source", "packages", "--dry-run"]).ok();
+    assert!(!s.path("registry/views/cargo").exists());
+}
+
+#[test]
+fn views_can_be_made_anew_and_chosen_for_one_run() {
+    let s = with_views("[\"plain\"]");
+    s.run(&["views"]).ok().says(&["plain: shows generation 1; 2 files, "]);
+    s.run(&["views"]).ok().says(&["plain: shows generation 1; nothing written"]);
+    s.write("registry/index/crate/he/ll/hello", "rubbish");
+    s.run(&["views"]).ok().says(&["nothing written"]);
+    let run = s.run(&["views", "--rebuild", "--json"]).ok();
+    assert_eq!(
+        (run.json()["views"][0]["files"].as_u64(), run.json()["views"][0]["whole"].as_bool()),
+        (Some(1), Some(true))
+    );
+    assert_eq!(s.read("registry/index/crate/he/ll/hello").lines().count(), 2);
+    s.run(&["views", "--views", "cargo", "--public-url", "http://localhost:8080/"]).ok();
+    let config = s.read("registry/cargo/config.json");
+    assert_eq!(config, "{\"dl\":\"http://localhost:8080/blobs/sha256/{sha256-checksum}\"}\n");
+    s.run(&["views", "--views", "none"]).code(2).says(&["no views are set"]);
+    s.run(&["views", "--views", "carog"]).code(2).says(&["there is no view \"carog\"", "known: plain, cargo, ggen"]);
+}
+
+#[test]
+fn mistakes_in_the_settings_are_told_with_their_place() {
+    let s = Sandbox::with_registry();
+    let config = s.read("ggen-market.toml");
+    s.write(
+        "ggen-market.toml",
+        format!("views = [\"plain\", \"web\"]\ncargo_dependencies = \"there\"\ncargo_auth = 1\n{config}"),
+    );
+    s.run(&["build", "--source", "."]).code(2).says(&[
+        "ggen-market.toml:1:19: `views`: there is no view \"web\"",
+        "ggen-market.toml:2:22: `cargo_dependencies`: \"there\" is neither \"here\" nor \"crates.io\"",
+        "ggen-market.toml:3:14: `cargo_auth` must be true or false, not a number",
+    ]);
+    // Without an address, Cargo could not be told where to download.
+    s.write("ggen-market.toml", format!("views = [\"cargo\"]\n{config}"));
+    s.a_crate("hello", "1.0.0", "Says hello");
+    s.run(&["build", "--source", "packages"]).code(2).says(&[
+        "the view cargo is not up to date",
+        "needs the address under which readers find the registry",
+        "--public-url",
+    ]);
+    // The release is published all the same.
+    s.run(&["info", "hello", "--registry", "registry"]).ok();
+    s.write("ggen-market.toml", format!("views = [\"cargo\"]\nregistry = \"https://u:secret@example.com\"\n{config}"));
+    let run = s.run(&["build", "--source", "packages"]).code(2).says(&["must not hold a user or a password"]);
+    assert!(!run.err.contains("secret"), "{}", run.err);
+}
+
+#[test]
+fn cargo_is_told_where_the_registry_is() {
+    let s = with_views("[\"cargo\"]");
+    let name = ORIGIN.replace(['.', '/'], "-");
+    let plain = format!("[registries.{name}]\nindex = \"sparse+{PUBLIC}/cargo/\"\n");
+    assert_eq!(s.run(&["cargo-config"]).ok().out, plain);
+    let replaced = s.run(&["cargo-config", "--name", "ours", "--replace-crates-io"]).ok().out;
+    let want = "[registries.ours]\nindex = \"sparse+https://packages.example.com/ggen/cargo/\"\n\n[source.crates-io]\nreplace-with = \"ours\"\n";
+    assert_eq!(replaced, want);
+    s.run(&["cargo-config", "--name", "crates-io"]).code(2).says(&["is no name for a registry"]);
+    let document = s.run(&["cargo-config", "--json"]).ok().json();
+    assert_eq!((document["name"].as_str(), document["config"].as_str()), (Some(name.as_str()), Some(plain.as_str())));
+    let config = s.read("ggen-market.toml");
+    s.write("ggen-market.toml", format!("cargo_auth = true\n{config}"));
+    assert!(
+        s.run(&["cargo-config"]).ok().out.ends_with("\n[registry]\nglobal-credential-providers = [\"cargo:token\"]\n")
+    );
+    // The form that ggen's installer wants its key in.
+    let hex = s.run(&["key", "--hex"]).ok().out;
+    assert_eq!(hex.trim(), s.key().parse::<ggen_marketplace::VerifierKey>().unwrap().to_hex());
+}
