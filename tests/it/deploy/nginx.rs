@@ -337,3 +337,37 @@ fn a_registry_may_stand_below_a_path() {
     assert_eq!(nginx.get("/some-path/ggen/checkpoint").status, 404);
     assert_eq!(nginx.get("/some.path/ggen/../../../ggen-market.toml").status, 400);
 }
+
+/// What Cargo asks for goes through the whole of it: the index compressed, its tags weak, the archives as they are.
+#[test]
+fn the_real_cargo_reads_its_view_through_nginx() {
+    let Some(program) = program() else { return };
+    let mut s = Sandbox::published();
+    let nginx = Nginx::start(program, &mut s, "/ggen");
+    let address = ["--public-url", nginx.url.as_str()];
+    s.run(&[&["views", "--views", "cargo"], &address[..]].concat()).ok();
+    let config = s.run(&[&["cargo-config", "--name", "ours"], &address[..]].concat()).ok().out;
+    s.write("cargo-home/config.toml", config);
+    let manifest = "[package]\nname = \"project\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[dependencies]\nhello = { version = \"1\", registry = \"ours\" }\n";
+    s.write("project/Cargo.toml", manifest);
+    s.write("project/src/lib.rs", "");
+    let cargo = |verb: &str| {
+        let mut command = Command::new(env!("CARGO"));
+        command.arg(verb).current_dir(s.path("project")).env("CARGO_HOME", s.path("cargo-home"));
+        for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "CARGO_HTTP_PROXY"] {
+            command.env_remove(name);
+        }
+        let out = command.output().unwrap();
+        assert!(out.status.success(), "{verb}: {}", String::from_utf8_lossy(&out.stderr));
+    };
+    cargo("generate-lockfile");
+    assert!(s.read("project/Cargo.lock").contains("name = \"hello\"\nversion = \"1.1.0\""));
+    cargo("fetch");
+    let line = s.read("registry/cargo/he/ll/hello");
+    // Of a size that is not the same, since nginx makes its tags of whole seconds and sizes.
+    s.run(&[&["yank", "hello@1.1.0", "--views", "cargo"], &address[..]].concat()).ok();
+    assert_ne!(s.read("registry/cargo/he/ll/hello"), line);
+    std::fs::remove_file(s.path("project/Cargo.lock")).unwrap();
+    cargo("generate-lockfile");
+    assert!(s.read("project/Cargo.lock").contains("name = \"hello\"\nversion = \"1.0.0\""));
+}
