@@ -25,6 +25,9 @@ pub enum ErrorKind {
     Unsupported,
     /// The network or the store did not answer as it should: try again later.
     Unavailable,
+    /// No versions of the packages fit together, or a lock file does not hold what it would have to: ask for something else,
+    /// or resolve anew. [`Error::details`] has the reasons.
+    Unsolvable,
     /// The local machine refused: permissions, a full disk, a path that is not there.
     Io,
 }
@@ -44,6 +47,7 @@ pub struct Error(Box<Inner>);
 struct Inner {
     kind: ErrorKind,
     message: String,
+    details: Vec<String>,
     hint: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -53,7 +57,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), hint: None, source: None }))
+        Self(Box::new(Inner { kind, message: message.into(), details: Vec::new(), hint: None, source: None }))
     }
 
     /// An error of the local machine: `verb` says what was tried, `path` on what.
@@ -77,9 +81,20 @@ impl Error {
         self
     }
 
+    pub(crate) fn with_details(mut self, details: Vec<String>) -> Self {
+        self.0.details = details;
+        self
+    }
+
     /// What to do about it.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
+    }
+
+    /// What led to it, one sentence each, where the message alone does not say enough: the reasons for which no versions
+    /// of some packages fit together.
+    pub fn details(&self) -> &[String] {
+        &self.0.details
     }
 
     /// A sentence that helps a person to go on, where there is one.

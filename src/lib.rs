@@ -67,12 +67,14 @@ pub mod format;
 mod index;
 pub mod package;
 mod publish;
+pub mod resolve;
 pub mod source;
 mod store;
 pub mod trust;
 
 pub use client::{
-    Client, ClientOptions, Generation, Package, Pin, Problem, SnapshotReader, Verified, VerifyOptions, default_cache,
+    Client, ClientOptions, Generation, Package, Pin, Problem, Resolver, SnapshotReader, Verified, VerifyOptions,
+    default_cache,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use publish::{BuildOptions, Progress, RandomSource, Registry, Report};

@@ -11,11 +11,13 @@ mod cache;
 mod fetch;
 mod history;
 mod package;
+mod resolve;
 mod snapshot;
 mod verify;
 
 pub use history::{Generation, Pin};
 pub use package::Package;
+pub use resolve::Resolver;
 pub use snapshot::SnapshotReader;
 pub use verify::{Problem, Verified, VerifyOptions};
 
@@ -24,6 +26,7 @@ use crate::{
     format::{self, Entry, Snapshot, keys, limits},
     index::Node,
     package::{Link, Sha256, Timestamp},
+    resolve::Candidates,
     store::{Fetched, Store, TrustedState},
     trust::{Checkpoint, VerifierKey},
 };
@@ -97,6 +100,8 @@ struct Inner {
     nodes: moka::sync::Cache<Sha256, (Node, u32)>,
     /// Parsed packages, by shard and key.
     packages: moka::sync::Cache<(Sha256, Sha256), (Arc<Package>, u32)>,
+    /// Packages as resolving sees them, by shard and key.
+    candidates: moka::sync::Cache<(Sha256, Sha256), (Arc<Candidates>, u32)>,
     /// What was fetched last, so that the next question can be a conditional one, or none.
     current: Mutex<Option<Current>>,
 }
@@ -130,9 +135,14 @@ impl Client {
             moka::sync::Cache::builder().weigher(|_, v: &(Node, u32)| v.1).max_capacity(options.memory / 2).build();
         let packages = moka::sync::Cache::builder()
             .weigher(|_, v: &(Arc<Package>, u32)| v.1)
-            .max_capacity(options.memory / 2)
+            .max_capacity(options.memory / 4)
             .build();
-        let inner = Inner { store, keys, options, trusted, disk, nodes, packages, current: Mutex::new(None) };
+        let candidates = moka::sync::Cache::builder()
+            .weigher(|_, v: &(Arc<Candidates>, u32)| v.1)
+            .max_capacity(options.memory / 4)
+            .build();
+        let inner =
+            Inner { store, keys, options, trusted, disk, nodes, packages, candidates, current: Mutex::new(None) };
         Self { inner: Arc::new(inner) }
     }
 
