@@ -73,8 +73,8 @@ mod store;
 pub mod trust;
 
 pub use client::{
-    Client, ClientOptions, Generation, Package, Pin, Problem, Resolver, SnapshotReader, Verified, VerifyOptions,
-    default_cache,
+    Bundle, Client, ClientOptions, Generation, InstallPlan, InstallReport, Installed, Installer, Package, Pin, Problem,
+    Resolver, SnapshotReader, Verified, VerifyOptions, default_cache, installed,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use publish::{BuildOptions, Progress, RandomSource, Registry, Report};

@@ -1,11 +1,7 @@
 //! Downloading one archive.
 
 use super::SnapshotReader;
-use crate::{
-    Error, ErrorKind, Result,
-    package::{Link, Record},
-    store,
-};
+use crate::{Error, ErrorKind, Result, package::Record};
 use bytes::Bytes;
 use futures::{TryStreamExt, stream::BoxStream};
 use std::{io::Write, path::Path};
@@ -14,18 +10,11 @@ impl SnapshotReader {
     /// The bytes of a release's archive as they come, from the registry or from where it is hosted. The stream ends with an
     /// error when they are not the bytes that the record names: a caller uses nothing before the end.
     pub async fn fetch(&self, record: &Record) -> Result<BoxStream<'static, Result<Bytes>>> {
-        if self.client().inner.options.offline {
-            return Err(Error::new(ErrorKind::Unavailable, "an archive cannot be fetched with --offline"));
-        }
         if record.removed.is_some() {
             let message = format!("{} {} was removed from the registry", record.name, record.version);
             return Err(Error::new(ErrorKind::NotFound, message));
         }
-        let link = Link { raw: None, sha256: record.archive.sha256, size: record.archive.size };
-        match &record.archive.url {
-            Some(url) => store::stream_url(url, link).await,
-            None => self.client().inner.store.stream_linked(link).await,
-        }
+        self.client().stream(&record.archive).await
     }
 
     /// Downloads a release's archive into a file, which appears under its name only when it is whole and right.
@@ -48,7 +37,7 @@ impl SnapshotReader {
 }
 
 /// Temporary files are private; a download is as readable as any file of this user's.
-fn set_usual_mode(file: &std::fs::File) -> std::io::Result<()> {
+pub(super) fn set_usual_mode(file: &std::fs::File) -> std::io::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

@@ -7,15 +7,20 @@
 //! Every call can be dropped at any time (that is how a future is cancelled): nothing is left behind but a temporary file
 //! that the operating system removes.
 
+mod archives;
+mod bundle;
 mod cache;
 mod fetch;
 mod history;
+mod install;
 mod package;
 mod resolve;
 mod snapshot;
 mod verify;
 
+pub use bundle::Bundle;
 pub use history::{Generation, Pin};
+pub use install::{InstallPlan, InstallReport, Installed, Installer, installed};
 pub use package::Package;
 pub use resolve::Resolver;
 pub use snapshot::SnapshotReader;

@@ -5,8 +5,10 @@ use crate::{
     Error, ErrorKind, Result, cpu,
     format::{Entry, Page},
     index::Node,
-    package::{PackageId, Sha256, Timestamp},
-    resolve::{Budget, Candidates, Key, Lock, Prefer, Question, RegistryNames, Resolution, Session, Step, Want},
+    package::{Archive, PackageId, Sha256, Timestamp},
+    resolve::{
+        Budget, Candidates, Key, Lock, Locked, Prefer, Question, RegistryNames, Resolution, Session, Step, Want,
+    },
     store::PARALLEL,
 };
 use semver::VersionReq;
@@ -56,7 +58,7 @@ pub struct Resolver {
     prefer: Prefer,
     exclude_newer: Option<Timestamp>,
     min_age: Option<Duration>,
-    locked: Vec<(String, PackageId, crate::package::Version)>,
+    locked: Vec<Locked>,
     only_locked: bool,
     budget: Budget,
 }
@@ -132,7 +134,7 @@ impl Resolver {
     /// What is locked: it may be taken although it is yanked or newer than it may be, and with [`Prefer::Locked`] it is taken
     /// where it fits.
     pub fn locked(mut self, lock: &Lock) -> Self {
-        self.locked.extend(lock.packages().iter().map(|p| (p.registry.clone(), p.id.clone(), p.version.clone())));
+        self.locked.extend_from_slice(lock.packages());
         self
     }
 
@@ -166,6 +168,7 @@ impl Resolver {
         let readers = futures::future::try_join_all(clients.map(Client::latest)).await?;
         let wants = named(&readers[0], &self.wants).await?;
         let overrides = named(&readers[0], &self.overrides).await?;
+        let lock = self.locked.clone();
         let mut session = Session::new(self.question(wants, overrides));
         loop {
             // It burns a core, for a moment or for seconds.
@@ -179,7 +182,7 @@ impl Resolver {
                 Step::Done(mut resolution) => {
                     let origins = readers.iter().map(|r| (r.snapshot().origin.clone(), r.generation()));
                     resolution.generations = origins.collect();
-                    return Ok(resolution);
+                    return held_to(&lock, resolution);
                 }
                 Step::Need(keys) => {
                     tracing::debug!("resolving: {} packages more", keys.len());
@@ -199,9 +202,9 @@ impl Resolver {
                 aliases: alias.cloned().into_iter().collect(),
             })
             .collect();
-        let locked = self.locked.into_iter().filter_map(|(origin, id, version)| {
-            let (registry, _) = (0..).zip(&registries).find(|(_, r)| r.origin == origin)?;
-            Some((Key { registry, id }, version))
+        let locked = self.locked.into_iter().filter_map(|p| {
+            let (registry, _) = (0..).zip(&registries).find(|(_, r)| r.origin == p.registry)?;
+            Some((Key { registry, id: p.id }, p.version))
         });
         let young = self
             .min_age
@@ -219,6 +222,30 @@ impl Resolver {
             budget: self.budget,
         }
     }
+}
+
+/// What is locked and was found again must have the same bytes.
+fn held_to(lock: &[Locked], found: Resolution) -> Result<Resolution> {
+    let known: HashMap<_, _> = lock.iter().map(|p| (p.locked_id(), p)).collect();
+    for package in &found.packages {
+        match known.get(&package.locked_id()) {
+            Some(locked) if locked.archive.sha256 != package.archive.sha256 => {
+                return Err(other_bytes(locked, &package.archive));
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+/// The error for a release that has other bytes than were locked: one of the two is not what its author published.
+pub(super) fn other_bytes(locked: &Locked, now: &Archive) -> Error {
+    let message = format!(
+        "{} {} is locked with sha256 {}, and {} has it with {}",
+        locked.id, locked.version, locked.archive.sha256, locked.registry, now.sha256
+    );
+    Error::new(ErrorKind::Untrusted, message)
+        .with_hint("a release never changes: find out who changed the lock file, or ask the registry's operator")
 }
 
 /// The packages that names mean in a registry.

@@ -206,6 +206,13 @@ pub struct Resolved {
     pub yanked: bool,
 }
 
+impl Resolved {
+    /// By what it is known in a lock file.
+    pub fn locked_id(&self) -> LockedId {
+        LockedId { id: self.id.clone(), registry: self.registry.clone(), version: self.version.clone() }
+    }
+}
+
 impl Resolution {
     /// The first package of that identity.
     pub fn get(&self, id: &PackageId) -> Option<&Resolved> {

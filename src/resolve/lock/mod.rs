@@ -122,10 +122,7 @@ impl Lock {
     #[must_use]
     pub fn with(&self, registry: &str, wants: BTreeMap<PackageId, VersionReq>, found: &Resolution) -> Self {
         let before: HashMap<LockedId, &Locked> = self.packages.iter().map(|p| (p.locked_id(), p)).collect();
-        let id = |place: &usize| {
-            let p = &found.packages[*place];
-            LockedId { id: p.id.clone(), registry: p.registry.clone(), version: p.version.clone() }
-        };
+        let id = |place: &usize| found.packages[*place].locked_id();
         let packages = found.packages.iter().enumerate().map(|(place, p)| {
             let known = before.get(&id(&place)).filter(|b| b.archive == p.archive);
             let mut dependencies: Vec<_> = p.dependencies.iter().map(id).collect();
