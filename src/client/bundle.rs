@@ -7,7 +7,7 @@
 use super::{Client, SnapshotReader};
 use crate::{
     Error, ErrorKind, Result, cpu,
-    format::{Entry, keys, limits},
+    format::{self, keys, limits},
     index::Node,
     package::{Archive, Link, PackageId, Sha256, Timestamp},
     resolve::Lock,
@@ -17,7 +17,7 @@ use crate::{
 use bytes::Bytes;
 use object_store::{ObjectStoreExt as _, memory::InMemory};
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, btree_map::Entry},
     fs::File,
     io::{self, Read, Write},
     path::Path,
@@ -63,8 +63,8 @@ impl Client {
             BTreeMap::from([(link.sha256, self.stored(&link, limits::NODE).await?)]);
         for package in lock.packages() {
             for link in reader.path_to(&package.id).await? {
-                if !proof.contains_key(&link.sha256) {
-                    proof.insert(link.sha256, self.stored(&link, limits::NODE).await?);
+                if let Entry::Vacant(vacant) = proof.entry(link.sha256) {
+                    vacant.insert(self.stored(&link, limits::NODE).await?);
                 }
             }
         }
@@ -82,7 +82,9 @@ impl Client {
         for archive in archives.values() {
             let mut from = self.archive(archive, &|_| {}).await?;
             if from.old && super::archives::Hashed::new(&from.file).check(archive).is_err() {
-                let _ = from.path.as_ref().map(std::fs::remove_file);
+                if let Some(damaged) = &from.path {
+                    let _ = std::fs::remove_file(damaged);
+                }
                 from = self.archive(archive, &|_| {}).await?;
             }
             io::Seek::rewind(&mut from.file).map_err(failed)?;
@@ -171,7 +173,7 @@ impl SnapshotReader {
     async fn path_to(&self, id: &PackageId) -> Result<Vec<Link>> {
         let key = id.key();
         let mut out = Vec::new();
-        let mut next: Option<Entry> = self.top().find(&key).copied();
+        let mut next: Option<format::Entry> = self.top().find(&key).copied();
         while let Some(entry) = next {
             out.push(entry.link);
             next = match self.client().node(&entry).await? {

@@ -25,6 +25,7 @@ mod tests;
 mod universe;
 
 pub(crate) use candidates::Candidates;
+pub(crate) use lock::install_path;
 pub(crate) use session::{Session, Step};
 pub(crate) use universe::Key;
 

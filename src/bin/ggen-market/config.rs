@@ -25,10 +25,11 @@ pub(crate) const FILE: &str = "ggen-market.toml";
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Every key, in the order in which `init` writes them.
-pub(crate) const KEYS: [&str; 10] = [
+pub(crate) const KEYS: [&str; 11] = [
     "origin",
     "store",
     "registry",
+    "registries",
     "key",
     "key_file",
     "sources",
@@ -46,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) origin: Option<Origin>,
     pub(crate) store: Option<String>,
     pub(crate) registry: Option<String>,
+    /// Other registries that dependencies may name: address and key.
+    pub(crate) registries: Vec<(String, VerifierKey)>,
     pub(crate) key: Option<VerifierKey>,
     pub(crate) key_file: Option<PathBuf>,
     pub(crate) sources: Vec<PathBuf>,
@@ -148,6 +151,11 @@ impl Check<'_> {
                 "origin" => config.origin = self.text(key, value).and_then(|t| self.parsed(key, value, t.parse())),
                 "store" => config.store = self.text(key, value).map(|t| self.location(t)),
                 "registry" => config.registry = self.text(key, value).map(|t| self.location(t)),
+                "registries" => {
+                    let texts = self.options(key, value).into_iter();
+                    let parsed = texts.map(|(address, text)| Some((address, self.parsed(key, value, text.parse())?)));
+                    config.registries = parsed.collect::<Vec<_>>().into_iter().flatten().collect();
+                }
                 "key" => config.key = self.text(key, value).and_then(|t| self.parsed(key, value, t.parse())),
                 "key_file" => config.key_file = self.text(key, value).map(|t| self.relative(t)),
                 "sources" => config.sources = self.paths(key, value),
@@ -275,6 +283,16 @@ fn distance(a: &str, b: &str) -> usize {
 
 /// Reads `7d`, `36h`, `90m` or `30s`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    match span(text)? {
+        d if !d.is_zero() && d <= MAX_VALIDITY => Ok(d),
+        _ => {
+            Err(format!("{text} is out of range: more than nothing, at most {} days", MAX_VALIDITY.as_secs() / 86_400))
+        }
+    }
+}
+
+/// Any length of time: `7d`, `36h`, `90m` or `30s`.
+pub(crate) fn span(text: &str) -> Result<Duration, String> {
     let bad = || format!("{text:?} is no length of time (expected the form 7d, 36h, 90m or 30s)");
     let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(bad)?;
     let seconds = match unit {
@@ -287,13 +305,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
         return Err(bad());
     }
-    let whole = number.parse::<u64>().ok().and_then(|n| n.checked_mul(seconds)).map(Duration::from_secs);
-    match whole {
-        Some(d) if !d.is_zero() && d <= MAX_VALIDITY => Ok(d),
-        _ => {
-            Err(format!("{text} is out of range: more than nothing, at most {} days", MAX_VALIDITY.as_secs() / 86_400))
-        }
-    }
+    number.parse::<u64>().ok().and_then(|n| n.checked_mul(seconds)).map(Duration::from_secs).ok_or_else(bad)
 }
 
 #[cfg(test)]

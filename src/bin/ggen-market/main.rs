@@ -5,6 +5,7 @@
 
 mod args;
 mod build;
+mod bundle;
 mod completions;
 mod config;
 mod diff;
@@ -15,19 +16,24 @@ mod files;
 mod history;
 mod info;
 mod init;
+mod install;
 mod json;
 mod key;
 mod list;
+mod lockfile;
 mod log;
+mod outdated;
 mod output;
 mod progress;
 mod publish;
 mod refresh;
+mod resolve;
 mod settings;
 mod show;
 mod template;
 mod verify;
 mod versions;
+mod why;
 mod yank;
 
 use args::{Cli, Verb};
@@ -160,6 +166,16 @@ async fn run(cli: Cli, ui: Ui, key_file_given: bool) -> Result<Code, Failure> {
         Verb::Build(args) => build::run(args, &settings()?).await,
         Verb::Publish(args) => publish::run(args, &settings()?).await,
         Verb::Refresh(args) => refresh::run(args, &settings()?).await,
+        Verb::Resolve(args) => resolve::run(args, &settings()?).await,
+        Verb::Install(args) => install::run(args, &settings()?).await,
+        Verb::Update(args) => install::update(args, &settings()?).await,
+        Verb::Remove(args) => install::remove(args, &settings()?).await,
+        Verb::Installed(args) => install::list(args, &settings()?),
+        Verb::Outdated(args) => outdated::run(args, &settings()?).await,
+        Verb::Why(args) => why::run(args, &settings()?),
+        Verb::Download(args) => bundle::download(args, &settings()?).await,
+        Verb::Export(args) => bundle::export(args, &settings()?).await,
+        Verb::Import(args) => bundle::import(args, &settings()?).await,
         Verb::Yank(args) => yank::yank(args, &settings()?).await,
         Verb::Unyank(args) => yank::unyank(args, &settings()?).await,
         Verb::Info(args) => info::run(args, &settings()?).await,

@@ -193,12 +193,25 @@ impl Settings {
     pub(crate) fn client(&self, given: &Reader) -> Result<Client, Failure> {
         let registry = self.registry(given.registry.as_ref())?;
         let key = self.pinned(given)?;
+        let store = Store::open_with(&registry, &self.store_options(false))?;
+        Ok(Client::new(store, &[key], self.client_options(given))?)
+    }
+
+    /// Opens the other registries that dependencies may name, each with the address by which they do.
+    pub(crate) fn others(&self, given: &Reader) -> Result<Vec<(String, Client)>, Failure> {
+        let open = |(address, key): &(String, VerifierKey)| {
+            let store = Store::open_with(address, &self.store_options(false))?;
+            Ok((address.clone(), Client::new(store, std::slice::from_ref(key), self.client_options(given))?))
+        };
+        self.config.registries.iter().map(open).collect()
+    }
+
+    fn client_options(&self, given: &Reader) -> ClientOptions {
         let mut options = ClientOptions::default();
         options.offline = given.offline;
         options.allow_expired = given.allow_expired;
         options.cache = if given.no_cache { None } else { self.cache_if_any(&given.cache) };
-        let store = Store::open_with(&registry, &self.store_options(false))?;
-        Ok(Client::new(store, &[key], options)?)
+        options
     }
 
     /// The public key, if one is set.

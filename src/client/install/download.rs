@@ -32,12 +32,12 @@ impl Installer {
                 return Err(Error::new(ErrorKind::Invalid, format!("two packages would be named {}", name(package))));
             }
         }
-        let all: Vec<_> = self.lock.packages().iter().map(|p| (p, folder.join(name(p)))).collect();
+        let all: Vec<_> = self.lock.packages().iter().map(|p| (p.clone(), folder.join(name(p)))).collect();
         futures::stream::iter(all).map(|(p, path)| self.download(p, path)).buffered(PARALLEL).try_collect().await
     }
 
-    async fn download(&self, package: &Locked, path: PathBuf) -> Result<PathBuf> {
-        let client = self.client_of(package)?;
+    async fn download(&self, package: Locked, path: PathBuf) -> Result<PathBuf> {
+        let client = self.client_of(&package)?;
         if let Ok(file) = File::open(&path)
             && checked(file, &package.archive).await.is_ok()
         {
@@ -48,7 +48,9 @@ impl Installer {
         if from.old {
             let file = from.file.try_clone().map_err(|e| Error::io("read", &path, e))?;
             if checked(file, &package.archive).await.is_err() {
-                let _ = from.path.as_ref().map(fs::remove_file);
+                if let Some(damaged) = &from.path {
+                    let _ = fs::remove_file(damaged);
+                }
                 from = client.archive(&package.archive, &*self.progress).await?;
             }
         }

@@ -16,6 +16,7 @@
 use crate::{
     Error, ErrorKind, Result,
     package::{Kind, PackageId, PackageName, Sha256, Version},
+    resolve::install_path,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -55,15 +56,7 @@ impl Installed {
 
     /// Where it is, below the folder that it is installed in.
     pub fn path(&self) -> Result<PathBuf> {
-        Ok(place(&self.id()?, &self.version))
-    }
-}
-
-/// Where a package is installed. Names and versions are of a form that is safe in a path.
-pub(super) fn place(id: &PackageId, version: &Version) -> PathBuf {
-    match id.kind() {
-        Kind::Pack => Path::new("pack").join(id.name()),
-        Kind::Crate => Path::new("crate").join(format!("{}-{version}", id.name())),
+        Ok(install_path(&self.id()?, &self.version))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     Error, ErrorKind, Result, cpu,
     resolve::{Lock, Locked},
 };
-use folder::{Folder, Workshop, place};
+use folder::{Folder, Workshop};
 use futures::{StreamExt, TryStreamExt};
 use std::{collections::BTreeSet, fmt, fs, path::PathBuf, sync::Arc};
 
@@ -105,7 +105,7 @@ impl Installer {
         let mut plan = InstallPlan::default();
         let mut places = BTreeSet::new();
         for package in self.lock.packages() {
-            let place = place(&package.id, &package.version);
+            let place = package.install_path();
             if !places.insert(place.clone()) {
                 let message = format!("{} {} is locked from two registries", package.id, package.version);
                 return Err(Error::new(ErrorKind::Invalid, message));
@@ -138,7 +138,7 @@ impl Installer {
         }
         self.folder.create()?;
         let workshop = self.folder.workshop()?;
-        let made = futures::stream::iter(plan.install.iter().enumerate())
+        let made = futures::stream::iter(plan.install.clone().into_iter().enumerate())
             .map(|(number, package)| self.make(package, workshop.path.join(number.to_string())));
         let mut made: Vec<(PathBuf, Installed)> = made.buffer_unordered(PARALLEL).try_collect().await?;
         made.sort_by(|a, b| {
@@ -157,8 +157,8 @@ impl Installer {
     }
 
     /// Downloads and unpacks one package.
-    async fn make(&self, package: &Locked, into: PathBuf) -> Result<(PathBuf, Installed)> {
-        let client = self.client_of(package)?;
+    async fn make(&self, package: Locked, into: PathBuf) -> Result<(PathBuf, Installed)> {
+        let client = self.client_of(&package)?;
         let mut archive = client.archive(&package.archive, &*self.progress).await?;
         loop {
             let (path, old) = (archive.path.clone(), archive.old);

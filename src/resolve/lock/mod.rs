@@ -13,12 +13,13 @@ pub use read::LockError;
 use super::Resolution;
 use crate::{
     Error, ErrorKind, Result,
-    package::{Archive, ArchiveFormat, PackageId, PackageName, Version},
+    package::{Archive, ArchiveFormat, Kind, PackageId, PackageName, Version},
 };
 use semver::VersionReq;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     fmt::Write as _,
+    path::{Path, PathBuf},
 };
 
 /// The version of the format of our table.
@@ -86,6 +87,12 @@ pub struct Ggen {
 }
 
 impl Locked {
+    /// Where it is installed, below the folder that packages are installed in: a pack under its name, since there is one of
+    /// it, a crate under its name and version.
+    pub fn install_path(&self) -> PathBuf {
+        install_path(&self.id, &self.version)
+    }
+
     /// By what it is known.
     pub fn locked_id(&self) -> LockedId {
         LockedId { id: self.id.clone(), registry: self.registry.clone(), version: self.version.clone() }
@@ -153,6 +160,14 @@ impl Lock {
         let needed = out.reachable();
         out.packages.retain(|p| needed.contains(&p.locked_id()));
         Some(out)
+    }
+
+    /// The same file with nothing locked of these packages, so that they can be resolved anew.
+    #[must_use]
+    pub fn unlocked(&self, ids: &[PackageId]) -> Self {
+        let mut out = self.clone();
+        out.packages.retain(|p| !ids.contains(&p.id));
+        out
     }
 
     /// The locked packages that answer to what is wanted.
@@ -232,7 +247,7 @@ impl Lock {
         }
         for pair in self.packages.windows(2) {
             let same = pair[0].id == pair[1].id && pair[0].registry == pair[1].registry;
-            if same && pair[0].id.kind() == crate::package::Kind::Pack {
+            if same && pair[0].id.kind() == Kind::Pack {
                 wrong.push(format!("two versions of {} are locked", pair[0].id));
             }
         }
@@ -292,6 +307,14 @@ impl Locked {
             out.push_str("]\n");
         }
         self.extra.iter().for_each(|(key, value)| line(out, key, value));
+    }
+}
+
+/// Where a package is installed. Names and versions are of a form that is safe in a path.
+pub(crate) fn install_path(id: &PackageId, version: &Version) -> PathBuf {
+    match id.kind() {
+        Kind::Pack => Path::new("pack").join(id.name()),
+        Kind::Crate => Path::new("crate").join(format!("{}-{version}", id.name())),
     }
 }
 
