@@ -141,6 +141,11 @@ impl Client {
         let lock = proof.lock.parse::<Lock>().map_err(|e| {
             Error::new(ErrorKind::Invalid, format!("the lock file in {} cannot be read", path.display())).with_source(e)
         })?;
+        // Nobody signs the lock file; it is held to what the registry says, and must be of it and whole.
+        if lock.registry() != self.origin() {
+            return Err(not_a_bundle(path, format!("its lock file is of {:?}", lock.registry())));
+        }
+        lock.check(lock.wants()).map_err(|e| not_a_bundle(path, "its lock file is not whole").with_source(e))?;
         Ok((reader, lock))
     }
 }

@@ -3,6 +3,7 @@
 mod config;
 mod doctor;
 mod errors;
+mod install;
 mod lifecycle;
 mod network;
 mod secrets;
