@@ -22,7 +22,8 @@
 //!
 //! Writing: [`source`] finds packages, [`Registry`] plans what changes, puts what is new into a [`Store`], claims the next
 //! slot and signs its checkpoint. Reading: a [`Client`] fetches the checkpoint, checks it against a key that it knows, and
-//! hands out a [`SnapshotReader`], which follows links and believes nothing that does not match one.
+//! hands out a [`SnapshotReader`], which follows links and believes nothing that does not match one. [`Client::resolve`] finds
+//! versions that fit together, a [`Lock`](resolve::Lock) keeps them, and [`Client::install`] installs what is locked.
 //!
 //! ```
 //! use ggen_marketplace::{BuildOptions, Client, ClientOptions, Registry, SigningKey, Store};
@@ -90,3 +91,7 @@ pub fn fuzz_format(raw: &[u8]) {
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/client.md")]
+struct ClientPage;
