@@ -14,6 +14,7 @@ mod layering;
 mod manifest;
 mod publish;
 mod registry;
+mod resolve;
 mod s3;
 mod simulation;
 mod source;
