@@ -84,9 +84,10 @@ fn made(out: &mut dyn Write) -> usize {
                 // Most edges go to a few popular crates, the others anywhere below.
                 names.insert(if random.below(3) > 0 { random.below(number.min(60)) } else { random.below(number) });
             }
-            let need = |n: &usize| json!({ "name": format!("made-{n}"), "req": format!("^{}", if n % 5 == 0 { 1 } else { 0 }) });
-            let req =
-                |n: &usize| if n % 5 == 0 { need(n) } else { json!({ "name": format!("made-{n}"), "req": ">=0.1" }) };
+            let need = |n: &usize| {
+                let req = if n.is_multiple_of(5) { "^1" } else { ">=0.1" };
+                json!({ "name": format!("made-{n}"), "req": req })
+            };
             let features: BTreeMap<String, Vec<String>> = (0..random.below(12))
                 .map(|f| (format!("feature-{f}"), vec![format!("feature-{}/std", f + 1)]))
                 .collect();
@@ -94,7 +95,7 @@ fn made(out: &mut dyn Write) -> usize {
             let text = line(
                 &name,
                 &format!("1.{version}.0"),
-                names.iter().map(req).collect(),
+                names.iter().map(need).collect(),
                 &json!({ "features": features }),
             );
             writeln!(out, "{text}").unwrap();
@@ -209,10 +210,10 @@ fn cases(c: &mut Criterion) {
     let mut group = c.benchmark_group("resolve");
     group.sample_size(20);
     group.bench_function("50 small, warm", |b| {
-        b.iter(|| runtime.block_on(resolve(&client, black_box(&small))).unwrap())
+        b.iter(|| runtime.block_on(resolve(&client, black_box(&small))).unwrap());
     });
     group.bench_function("53 large, warm", |b| {
-        b.iter(|| runtime.block_on(resolve(&client, black_box(&large))).unwrap())
+        b.iter(|| runtime.block_on(resolve(&client, black_box(&large))).unwrap());
     });
     group.bench_function("53 large, from the disk cache", |b| {
         b.iter(|| runtime.block_on(resolve(&place.client(), black_box(&large))).unwrap());

@@ -74,11 +74,12 @@ mod store;
 pub mod trust;
 
 pub use client::{
-    Bundle, Client, ClientOptions, Generation, InstallPlan, InstallReport, Installed, Installer, Package, Pin, Problem,
-    Resolver, SnapshotReader, Verified, VerifyOptions, default_cache, installed,
+    Bundle, Client, ClientOptions, Generation, InstallPlan, InstallReport, Installed, Installer, MirrorOptions,
+    MirrorProgress, MirrorReport, NotMirrored, Package, Pin, Problem, Resolver, SnapshotReader, Verified,
+    VerifyOptions, default_cache, installed,
 };
 pub use error::{Error, ErrorKind, Result};
-pub use publish::{BuildOptions, Progress, RandomSource, Registry, Report};
+pub use publish::{Amount, BuildOptions, GcOptions, GcReport, Progress, RandomSource, Registry, Report};
 pub use store::{Diagnosis, DoctorOptions, Finding, Outcome, Store, StoreOptions};
 pub use trust::{SigningKey, VerifierKey};
 

@@ -1,6 +1,6 @@
 //! Downloading one archive.
 
-use super::SnapshotReader;
+use super::{SnapshotReader, partial};
 use crate::{Error, ErrorKind, Result, package::Record};
 use bytes::Bytes;
 use futures::{TryStreamExt, stream::BoxStream};
@@ -14,7 +14,11 @@ impl SnapshotReader {
             let message = format!("{} {} was removed from the registry", record.name, record.version);
             return Err(Error::new(ErrorKind::NotFound, message));
         }
-        self.client().stream(&record.archive).await
+        let found = self.client().stream(&record.archive).await;
+        match &record.archive.url {
+            Some(_) => found,
+            None => self.client().explained(self.generation(), partial::release(record), found).await,
+        }
     }
 
     /// Downloads a release's archive into a file, which appears under its name only when it is whole and right.

@@ -254,7 +254,11 @@ async fn named(reader: &SnapshotReader, wants: &[Want]) -> Result<Vec<(Key, Vers
     let specs: Vec<_> = wants.iter().map(spec).collect();
     let asked: Vec<Vec<PackageId>> = specs.iter().map(|s| s.candidates()).collect::<Result<_, _>>()?;
     let all: Vec<PackageId> = asked.iter().flatten().cloned().collect();
-    let mut found = reader.candidates(&all).await?.into_iter();
+    let in_doubt = |e| match specs.iter().find(|s| s.kind.is_none()) {
+        Some(bare) => SnapshotReader::other_kind(bare, e),
+        None => e,
+    };
+    let mut found = reader.candidates(&all).await.map_err(in_doubt)?.into_iter();
     let mut out = Vec::with_capacity(wants.len());
     for ((want, spec), ids) in wants.iter().zip(&specs).zip(asked) {
         let there = ids.into_iter().filter(|_| found.next().flatten().is_some()).collect();
@@ -293,7 +297,7 @@ impl SnapshotReader {
                 }
                 None => true,
             });
-            let nodes = self.nodes_on_all_cores(open.iter().map(|o| o.1)).await?;
+            let nodes = self.nodes_on_all_cores(open.iter().map(|(at, entry)| (*entry, &ids[*at]))).await?;
             let mut below = Vec::new();
             for (at, entry) in open {
                 match &nodes[&entry.link.sha256] {
@@ -312,8 +316,12 @@ impl SnapshotReader {
         Ok(out)
     }
 
-    async fn nodes_on_all_cores(&self, entries: impl Iterator<Item = Entry>) -> Result<HashMap<Sha256, Node>> {
-        let mut lacking: HashMap<Sha256, Entry> = entries.map(|e| (e.link.sha256, e)).collect();
+    /// The nodes behind these entries, each of which leads to a package that is asked for.
+    async fn nodes_on_all_cores<'i>(
+        &self,
+        entries: impl Iterator<Item = (Entry, &'i PackageId)>,
+    ) -> Result<HashMap<Sha256, Node>> {
+        let mut lacking: HashMap<Sha256, (Entry, &PackageId)> = entries.map(|e| (e.0.link.sha256, e)).collect();
         let mut out = HashMap::with_capacity(lacking.len());
         let memory = &self.client().inner.nodes;
         lacking.retain(|sha256, _| match memory.get(sha256) {
@@ -325,10 +333,13 @@ impl SnapshotReader {
         let mut tasks = JoinSet::new();
         loop {
             while tasks.len() < PARALLEL
-                && let Some(entry) = rest.next()
+                && let Some((entry, id)) = rest.next()
             {
-                let client = self.client().clone();
-                tasks.spawn(async move { client.node(&entry).await.map(|node| (entry.link.sha256, node)) });
+                let (client, generation, id) = (self.client().clone(), self.generation(), id.clone());
+                tasks.spawn(async move {
+                    let node = client.node(&entry).await;
+                    Ok::<_, Error>((entry.link.sha256, client.explained(generation, id, node).await?))
+                });
             }
             match tasks.join_next().await {
                 None => return Ok(out),

@@ -1,10 +1,12 @@
 //! The command line: the real program, in folders of its own.
 
+mod collect;
 mod config;
 mod doctor;
 mod errors;
 mod install;
 mod lifecycle;
+mod mirror;
 mod network;
 mod secrets;
 mod snapshots;

@@ -17,7 +17,11 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
+
+/// No minimum age is longer.
+const MAX_AGE: Duration = Duration::from_secs(3650 * 86_400);
 
 /// A lock file and where it is.
 pub(crate) struct LockFile {
@@ -131,7 +135,8 @@ pub(crate) fn resolver(
         resolver = resolver.exclude_newer(time);
     }
     if let Some(text) = choice.min_age.as_ref().filter(|t| !t.is_empty()) {
-        resolver = resolver.min_age(config::span(text).map_err(|e| Failure::usage(format!("--min-age: {e}")))?);
+        resolver = resolver
+            .min_age(config::duration_up_to(text, MAX_AGE).map_err(|e| Failure::usage(format!("--min-age: {e}")))?);
     }
     Ok(resolver)
 }

@@ -13,6 +13,7 @@ mod doctor;
 mod failure;
 mod fetch;
 mod files;
+mod gc;
 mod history;
 mod info;
 mod init;
@@ -22,6 +23,7 @@ mod key;
 mod list;
 mod lockfile;
 mod log;
+mod mirror;
 mod outdated;
 mod output;
 mod progress;
@@ -176,6 +178,7 @@ async fn run(cli: Cli, ui: Ui, key_file_given: bool) -> Result<Code, Failure> {
         Verb::Download(args) => bundle::download(args, &settings()?).await,
         Verb::Export(args) => bundle::export(args, &settings()?).await,
         Verb::Import(args) => bundle::import(args, &settings()?).await,
+        Verb::Gc(args) => gc::run(args, &settings()?).await,
         Verb::Yank(args) => yank::yank(args, &settings()?).await,
         Verb::Unyank(args) => yank::unyank(args, &settings()?).await,
         Verb::Info(args) => info::run(args, &settings()?).await,
@@ -185,6 +188,7 @@ async fn run(cli: Cli, ui: Ui, key_file_given: bool) -> Result<Code, Failure> {
         Verb::Fetch(args) => fetch::run(args, &settings()?).await,
         Verb::History(args) => history::run(args, &settings()?).await,
         Verb::Diff(args) => diff::run(args, &settings()?).await,
+        Verb::Mirror(args) => mirror::run(args, &settings()?).await,
         Verb::Verify(args) => verify::run(args, &settings()?).await,
         Verb::Doctor(args) => doctor::run(args, &settings()?).await,
     }
