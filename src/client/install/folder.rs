@@ -119,7 +119,7 @@ impl Folder {
     /// A folder for what this process has not finished. What killed ones left behind is removed: nobody holds its lock.
     pub(super) fn workshop(&self) -> Result<Workshop> {
         let tmp = self.own().join("tmp");
-        self.sweep(&tmp);
+        self.sweep();
         let failed = |e| Error::io("create a folder in", &tmp, e);
         loop {
             let path = tempfile::Builder::new().prefix("run-").tempdir_in(&tmp).map_err(failed)?.keep();
@@ -134,12 +134,11 @@ impl Folder {
         }
     }
 
-    fn sweep(&self, tmp: &Path) {
-        for entry in fs::read_dir(tmp).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.extension().is_some() {
-                continue;
-            }
+    /// Removes what killed runs left behind, if anything was ever unpacked here.
+    pub(super) fn sweep(&self) {
+        for entry in fs::read_dir(self.own().join("tmp")).into_iter().flatten().flatten() {
+            // Of a run there is a folder, then its lock as well, and at its end for a moment the lock alone.
+            let path = entry.path().with_extension("");
             let lock_path = path.with_extension("lock");
             let Ok(lock) = open_lock(&lock_path) else { continue };
             if lock.try_lock().is_ok() {

@@ -134,6 +134,7 @@ impl Installer {
     pub async fn run(self) -> Result<InstallReport> {
         let plan = self.plan()?;
         if plan.install.is_empty() && plan.remove.is_empty() {
+            self.folder.sweep();
             return Ok(InstallReport { kept: plan.keep, ..InstallReport::default() });
         }
         self.folder.create()?;
