@@ -272,3 +272,25 @@ impl Solver<'_> {
         format!("{name} {}{more}", shown.join(", "))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pubgrub::{Derived, Map};
+
+    #[test]
+    fn a_tree_as_deep_as_a_stranger_likes_is_taken_apart_without_running_out_of_stack() {
+        let fact = |at: u32| Arc::new(Tree::External(External::NoVersions(Node::Links(at), Set::NONE)));
+        let mut tree = Tree::clone(&fact(0));
+        let mut shared = fact(1);
+        for at in 0..300_000 {
+            let (cause1, cause2) = (Arc::new(tree), Arc::clone(&shared));
+            tree = Tree::Derived(Derived { terms: Map::default(), shared_id: None, cause1, cause2 });
+            if at % 1000 == 0 {
+                shared = fact(at);
+            }
+        }
+        drop(shared);
+        assert_eq!(leaves(tree).len(), 302, "each leaf once, however many share it");
+    }
+}
