@@ -252,21 +252,25 @@ async fn what_is_young_unknown_or_written_again_is_left_alone() {
     it.world.referee.assert_fair();
 }
 
-/// Written again between the listing and its turn: that is looked at right before.
+/// Written again between the listing and its turn, or between its copy and its deletion: that is looked at right before each.
 #[tokio::test(flavor = "multi_thread")]
 async fn i16_what_is_written_again_while_the_collection_is_under_way_is_spared() {
-    let mut it = Long::with_past(100).await;
-    it.collect().await.unwrap();
-    it.pass(DAY * 3);
-    let marks = second_reader::marks(&it.world.referee.objects());
-    let key = format!("blobs/sha256/{}", marks.first_key_value().unwrap().0);
-    let (referee, again) = (it.world.referee.clone(), key.clone());
-    let bytes = referee.objects()[&key].clone();
-    it.world.referee.before("gc/boundary", move || async move { referee.plant(&again, &bytes).await });
-    let report = it.collect().await.unwrap();
-    assert_eq!((report.spared, report.collected.objects), (1, marks.len() as u64 - 1));
-    assert!(it.blobs().contains(&key));
-    it.world.referee.assert_fair();
+    for at in ["gc/boundary", "copy trash/"] {
+        let mut it = Long::with_past(100).await;
+        it.collect().await.unwrap();
+        it.pass(DAY * 3);
+        let marks = second_reader::marks(&it.world.referee.objects());
+        let sha256 = marks.first_key_value().unwrap().0.clone();
+        let key = format!("blobs/sha256/{sha256}");
+        let at = if at.ends_with('/') { format!("{at}{sha256}") } else { at.to_owned() };
+        let (referee, again) = (it.world.referee.clone(), key.clone());
+        let bytes = referee.objects()[&key].clone();
+        it.world.referee.before(&at, move || async move { referee.plant(&again, &bytes).await });
+        let report = it.collect().await.unwrap();
+        assert_eq!((report.spared, report.collected.objects), (1, marks.len() as u64 - 1), "{at}");
+        assert!(it.blobs().contains(&key), "{at}");
+        it.world.referee.assert_fair();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
