@@ -64,6 +64,12 @@ pub(crate) fn parse_blob(key: &str) -> Option<Sha256> {
     key.strip_prefix(BLOBS)?.strip_prefix('/')?.parse().ok()
 }
 
+/// The generation in the key of a commit; `None` for any other key.
+pub(crate) fn parse_slot(key: &str) -> Option<u64> {
+    let digits = key.strip_prefix("log/")?;
+    (digits.len() == 10 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,13 +80,15 @@ mod tests {
         fn a_blob_key_parses_back_and_no_other_text_is_one(bytes: [u8; 32], text in "blobs/sha256/[0-9a-fA-F+]{0,70}|\\PC{0,40}") {
             prop_assert_eq!(parse_blob(&blob(&Sha256(bytes))), Some(Sha256(bytes)));
             if let Some(digest) = parse_blob(&text) {
-                prop_assert_eq!(blob(&digest), text);
+                prop_assert_eq!(blob(&digest), text.as_str());
             }
+            prop_assert_eq!(parse_slot(&text), None);
         }
 
         #[test]
         fn slots_sort_as_their_generations_do(a in 0..10_000_000_000u64, b in 0..10_000_000_000u64) {
             prop_assert_eq!(a.cmp(&b), slot(a).cmp(&slot(b)));
+            prop_assert_eq!(parse_slot(&slot(a)), Some(a));
         }
     }
 }

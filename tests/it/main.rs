@@ -15,6 +15,7 @@ mod manifest;
 mod publish;
 mod registry;
 mod s3;
+mod serve;
 mod simulation;
 mod source;
 mod store;

@@ -99,6 +99,8 @@ pub(crate) enum Verb {
     Verify(Verify),
     /// Try out a store, and the CDN in front of it: does it keep what a registry needs?
     Doctor(Doctor),
+    /// Serve a registry that lies in a folder, over HTTP, until told to stop
+    Serve(Serve),
     /// Print the public key that readers pin
     Key(Key),
     /// Print a completion script for a shell
@@ -112,6 +114,7 @@ impl Verb {
             Self::Init(_) | Self::Build(_) | Self::Publish(_) | Self::Refresh(_) | Self::Yank(_) | Self::Unyank(_) => {
                 "interrupted: nothing is lost. What was committed stays, and the same command goes on from there."
             }
+            Self::Serve(_) => "stopping; what is under way is finished first (once more ends it at once)",
             Self::Doctor(_) => "interrupted: what it wrote below doctor/ in the store may stay there, and does no harm",
             _ => "interrupted",
         }
@@ -346,6 +349,19 @@ pub(crate) struct Doctor {
     /// Fewer writers, rounds and objects: faster, and less certain
     #[arg(long)]
     pub(crate) quick: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// The folder of the registry [default: the store of the configuration]
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: Option<PathBuf>,
+    /// The port; 0 is any that is free
+    #[arg(long, value_name = "PORT", default_value_t = 7878)]
+    pub(crate) port: u16,
+    /// The address of this machine to listen on; 0.0.0.0 lets everybody in who can reach it
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(crate) addr: std::net::IpAddr,
 }
 
 #[derive(Debug, Args)]
