@@ -77,6 +77,15 @@ impl Error {
         self
     }
 
+    /// The same error for one of several who waited for the same thing.
+    pub(crate) fn shared(all: std::sync::Arc<Self>) -> Self {
+        std::sync::Arc::try_unwrap(all).unwrap_or_else(|all| {
+            let e = Self::new(all.kind(), all.to_string());
+            let e = if let Some(hint) = all.hint() { e.with_hint(hint) } else { e };
+            if std::error::Error::source(&*all).is_some() { e.with_source(Below(all)) } else { e }
+        })
+    }
+
     /// What to do about it.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -104,6 +113,22 @@ impl Error {
     }
 }
 
+/// The cause of an error that several have.
+#[derive(Debug)]
+struct Below(std::sync::Arc<Error>);
+
+impl fmt::Display for Below {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        std::error::Error::source(&*self.0).map_or(Ok(()), |cause| fmt::Display::fmt(cause, f))
+    }
+}
+
+impl std::error::Error for Below {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&*self.0)?.source()
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)
@@ -119,5 +144,21 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source.as_ref().map(|e| &**e as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn who_waited_gets_the_same_error() {
+        let cause = Error::new(ErrorKind::Io, "inner").with_source("innermost");
+        let all = Arc::new(Error::new(ErrorKind::Unavailable, "outer").with_source(cause).with_hint("wait"));
+        let other = Error::shared(Arc::clone(&all));
+        assert_eq!((other.kind(), other.hint(), other.chain()), (all.kind(), all.hint(), all.chain()));
+        assert_eq!(other.chain(), "outer: inner: innermost");
+        assert_eq!(Error::shared(all).chain(), "outer: inner: innermost");
     }
 }

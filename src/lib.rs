@@ -78,7 +78,7 @@ pub use client::{
 pub use error::{Error, ErrorKind, Result};
 pub use publish::{BuildOptions, Progress, RandomSource, Registry, Report};
 pub use serve::{FileServer, ServeOptions};
-pub use store::{Diagnosis, DoctorOptions, Finding, Outcome, Store, StoreOptions};
+pub use store::{Diagnosis, DoctorOptions, Finding, MirrorOrder, Outcome, Store, StoreOptions, TransportOptions};
 pub use trust::{SigningKey, VerifierKey};
 
 /// Every parser of an unsigned remote object, for `fuzz/`.

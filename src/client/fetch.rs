@@ -4,16 +4,23 @@ use super::SnapshotReader;
 use crate::{
     Error, ErrorKind, Result,
     package::{Link, Record},
-    store,
+    store::{Download, Step},
 };
 use bytes::Bytes;
-use futures::{TryStreamExt, stream::BoxStream};
-use std::{io::Write, path::Path};
+use futures::stream::BoxStream;
+use std::{
+    io::{Seek, Write},
+    path::Path,
+};
 
 impl SnapshotReader {
     /// The bytes of a release's archive as they come, from the registry or from where it is hosted. The stream ends with an
     /// error when they are not the bytes that the record names: a caller uses nothing before the end.
     pub async fn fetch(&self, record: &Record) -> Result<BoxStream<'static, Result<Bytes>>> {
+        Ok(self.download(record)?.stream())
+    }
+
+    fn download(&self, record: &Record) -> Result<Download> {
         if self.client().inner.options.offline {
             return Err(Error::new(ErrorKind::Unavailable, "an archive cannot be fetched with --offline"));
         }
@@ -22,22 +29,29 @@ impl SnapshotReader {
             return Err(Error::new(ErrorKind::NotFound, message));
         }
         let link = Link { raw: None, sha256: record.archive.sha256, size: record.archive.size };
-        match &record.archive.url {
-            Some(url) => store::stream_url(url, link).await,
-            None => self.client().inner.store.stream_linked(link).await,
-        }
+        self.client().inner.store.download(&link, record.archive.url.as_deref())
     }
 
     /// Downloads a release's archive into a file, which appears under its name only when it is whole and right.
     pub async fn fetch_to(&self, record: &Record, path: &Path, mut progress: impl FnMut(u64)) -> Result<()> {
-        let mut stream = self.fetch(record).await?;
+        let mut download = self.download(record)?;
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let failed = |e| Error::io("write", path, e);
         let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
         let mut done = 0;
-        while let Some(bytes) = stream.try_next().await? {
-            temporary.write_all(&bytes).map_err(failed)?;
-            done += bytes.len() as u64;
+        loop {
+            match download.step().await? {
+                Step::Done => break,
+                Step::Piece(bytes) => {
+                    temporary.write_all(&bytes).map_err(failed)?;
+                    done += bytes.len() as u64;
+                }
+                // A mirror gave wrong bytes: the next one gives all of it.
+                Step::Restart => {
+                    temporary.as_file().set_len(0).and_then(|()| temporary.rewind()).map_err(failed)?;
+                    done = 0;
+                }
+            }
             progress(done);
         }
         let file = temporary.as_file();
