@@ -73,7 +73,8 @@ mod store;
 pub mod trust;
 
 pub use client::{
-    Client, ClientOptions, Generation, Package, Pin, Problem, SnapshotReader, Verified, VerifyOptions, default_cache,
+    CachePart, Client, ClientOptions, Generation, Package, Pin, Problem, SnapshotReader, Verified, VerifyOptions,
+    cache_usage, clean_cache, default_cache,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use publish::{BuildOptions, Progress, RandomSource, Registry, Report};

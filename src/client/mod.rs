@@ -14,6 +14,7 @@ mod package;
 mod snapshot;
 mod verify;
 
+pub use cache::{CachePart, cache_usage, clean_cache};
 pub use history::{Generation, Pin};
 pub use package::Package;
 pub use snapshot::SnapshotReader;

@@ -101,6 +101,8 @@ pub(crate) enum Verb {
     Doctor(Doctor),
     /// Serve a registry that lies in a folder, over HTTP, until told to stop
     Serve(Serve),
+    /// Show, measure or clean the caches of this machine
+    Cache(CacheVerb),
     /// Print the public key that readers pin
     Key(Key),
     /// Print a completion script for a shell
@@ -156,9 +158,16 @@ pub(crate) struct Cache {
 /// Where to read, and what to trust.
 #[derive(Debug, Args)]
 pub(crate) struct Reader {
-    /// The registry: https://…, http://…, file://…, s3://… or a folder [default: the store of the configuration]
+    /// The registry: https://…, http://…, file://…, s3://… or a folder; may be repeated for mirrors of it [default: the store
+    /// of the configuration]
     #[arg(long, value_name = "PLACE", env = "GGEN_MARKET_REGISTRY", hide_env_values = true)]
-    pub(crate) registry: Option<String>,
+    pub(crate) registry: Vec<String>,
+    /// Which mirror is asked first [default: listed]
+    #[arg(long, value_name = "ORDER", value_enum, env = "GGEN_MARKET_MIRROR_ORDER", hide_env_values = true)]
+    pub(crate) mirror_order: Option<Order>,
+    /// Certificates (PEM) to trust besides those of the system
+    #[arg(long, value_name = "FILE", env = "GGEN_MARKET_CA_FILE", hide_env_values = true)]
+    pub(crate) ca_file: Option<PathBuf>,
     /// The registry's public key, which everything is checked against
     #[arg(long, value_name = "KEY", env = "GGEN_MARKET_KEY", hide_env_values = true)]
     pub(crate) key: Option<String>,
@@ -173,6 +182,16 @@ pub(crate) struct Reader {
     /// Keep nothing on this machine's disk, not even which generation was seen last
     #[arg(long, env = "GGEN_MARKET_NO_CACHE", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub(crate) no_cache: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Order {
+    /// The next one only where one fails
+    Listed,
+    /// The one that answered fastest of late
+    Fastest,
+    /// Each in turn
+    RoundRobin,
 }
 
 /// Which of the registry's states to read.
@@ -365,6 +384,25 @@ pub(crate) struct Serve {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct CacheVerb {
+    /// What to do
+    #[arg(value_name = "WHAT", value_enum)]
+    pub(crate) what: CacheWhat,
+    #[command(flatten)]
+    pub(crate) cache: Cache,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CacheWhat {
+    /// Print the folder
+    Dir,
+    /// Print how much is in it
+    Size,
+    /// Remove what can be fetched or found again; what this machine trusted last stays
+    Clean,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Completions {
     pub(crate) shell: clap_complete::Shell,
 }
@@ -410,8 +448,14 @@ mod tests {
             }
         }
         missing.extend(config::KEYS.iter().filter(|k| !names(k)).map(|k| format!("the key {k}")));
-        let unknown_to_clap =
-            [settings::SECRET, "GGEN_MARKET_LOG", "GGEN_MARKET_SOURCES", "SOURCE_DATE_EPOCH", "NO_COLOR"];
+        let unknown_to_clap = [
+            settings::SECRET,
+            settings::AUTHORIZATION,
+            "GGEN_MARKET_LOG",
+            "GGEN_MARKET_SOURCES",
+            "SOURCE_DATE_EPOCH",
+            "NO_COLOR",
+        ];
         missing.extend(unknown_to_clap.into_iter().filter(|v| !names(v)).map(Into::into));
         assert!(missing.is_empty(), "docs/cli.md lacks {missing:?}");
     }
@@ -425,7 +469,9 @@ mod tests {
             known.extend(arg.get_long().map(|l| format!("--{l}")));
             known.extend(arg.get_env().map(|e| e.to_string_lossy().into_owned()));
         }
-        known.extend([settings::SECRET, "GGEN_MARKET_LOG", "GGEN_MARKET_SOURCES"].map(Into::into));
+        known.extend(
+            [settings::SECRET, settings::AUTHORIZATION, "GGEN_MARKET_LOG", "GGEN_MARKET_SOURCES"].map(Into::into),
+        );
         let inside = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
         let words = PAGE
             .split(|c| !inside(c))

@@ -5,6 +5,7 @@
 
 mod args;
 mod build;
+mod cache;
 mod completions;
 mod config;
 mod diff;
@@ -168,6 +169,7 @@ async fn run(cli: Cli, ui: Ui, key_file_given: bool) -> Result<Code, Failure> {
         }
         Verb::Completions(args) => completions::run(args, &ui),
         Verb::Serve(args) => serve::run(args, &settings()?, interruption()).await,
+        Verb::Cache(args) => cache::run(args, &settings()?),
         Verb::Key(args) => key::run(args, &settings()?),
         Verb::Build(args) => build::run(args, &settings()?).await,
         Verb::Publish(args) => publish::run(args, &settings()?).await,
