@@ -138,12 +138,8 @@ impl Client {
     pub(super) async fn slot(&self, number: u64) -> Result<Slot> {
         let key = keys::slot(number);
         let store = &self.inner.store;
-        let open = |bytes, place: &str| {
-            Slot::open(bytes, &self.inner.keys, number).map_err(|e| {
-                let e = Error::from(e);
-                Error::new(e.kind(), format!("{place} cannot be trusted")).with_source(e)
-            })
-        };
+        let open =
+            |bytes, place: &str| Slot::open(bytes, &self.inner.keys, number).map_err(|e| super::in_doubt(place, e));
         match self.timed(store.get_opened(&key, open)).await? {
             Answered::New { opened, .. } => Ok(opened),
             Answered::Absent | Answered::NotModified => Err(Error::new(

@@ -218,7 +218,7 @@ impl Download {
 
     fn forget(&mut self) {
         self.restarts += 1;
-        if self.restarts > 2 * self.mirrors.all().len() + 1 {
+        if self.restarts > 3 * self.mirrors.all().len() + 1 {
             // Each one had its chance, and one more.
             self.rounds.leave_all();
         }
@@ -240,9 +240,7 @@ impl Download {
     }
 
     fn too_long(&self, mirror: usize) -> Error {
-        let message = format!("{} is longer than the {} bytes it may have", self.place(mirror), self.wanted.max);
-        Error::new(ErrorKind::Untrusted, message)
-            .with_hint("something else than the registry answers here: a login page, another file, or a hostile server")
+        too_long(&self.place(mirror), self.wanted.max)
     }
 
     fn place(&self, mirror: usize) -> String {
@@ -295,8 +293,13 @@ impl Download {
     }
 }
 
+pub(super) fn too_long(place: &str, max: u64) -> Error {
+    Error::new(ErrorKind::Untrusted, format!("{place} is longer than the {max} bytes it may have"))
+        .with_hint("something else than the registry answers here: a login page, another file, or a hostile server")
+}
+
 /// Bytes that were compressed on the way are another's fault than bytes that were changed.
-fn described(error: Error, encoded: bool) -> Error {
+pub(super) fn described(error: Error, encoded: bool) -> Error {
     if !encoded {
         return error;
     }

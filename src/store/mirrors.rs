@@ -218,7 +218,7 @@ struct Tried {
 /// Wrong bytes from a web server may come from a cache on the way, which can be asked past. From a bucket they are what it
 /// holds.
 fn patience_with_wrong(mirror: &Mirror) -> u32 {
-    if mirror.is_web() { 2 } else { 1 }
+    if mirror.is_web() { 3 } else { 1 }
 }
 
 impl Rounds {

@@ -164,7 +164,8 @@ impl Store {
             let read = match got {
                 Ok(Got::Body(body)) => {
                     let version = UpdateVersion { e_tag: body.etag.clone(), version: body.version.clone() };
-                    signed(body, mirror, key).await.map(|bytes| (bytes, version))
+                    let encoded = body.encoded;
+                    signed(body, mirror, key).await.map(|bytes| (bytes, version, encoded))
                 }
                 Ok(Got::NotModified) => {
                     mirror.well();
@@ -178,11 +179,12 @@ impl Store {
             };
             drop(room);
             match read {
-                Ok((bytes, version)) => match open(bytes, &mirror.place(key)) {
+                Ok((bytes, version, encoded)) => match open(bytes, &mirror.place(key)) {
                     Ok(opened) => {
                         mirror.well();
                         return Ok((i, Answered::New { opened, version }));
                     }
+                    Err(e) if encoded => rounds.wrong(i, super::download::described(e, encoded)),
                     Err(e) => rounds.wrong(i, e),
                 },
                 Err(fault) => rounds.failed(i, fault),
@@ -268,21 +270,11 @@ impl Store {
 async fn signed(mut body: Body, mirror: &Mirror, key: &str) -> Result<Bytes, super::fault::Fault> {
     use super::fault::{Fault, Then};
     let max = format::limits::SIGNED;
-    if body.encoded {
-        let message = format!("{} comes compressed, though nobody asked for it", mirror.place(key));
-        let hint = "a cache on the way gives one reader what it got for another; try again later";
-        return Err(Fault::new(Then::Past, Error::new(ErrorKind::Unavailable, message).with_hint(hint)));
-    }
     let mut all = BytesMut::new();
     while let Some(piece) = body.pieces.try_next().await? {
         if (all.len() + piece.len()) as u64 > max {
-            let message = format!("{} is longer than the {max} bytes it may have", mirror.place(key));
-            return Err(Fault::new(
-                Then::Past,
-                Error::new(ErrorKind::Untrusted, message).with_hint(
-                    "something else than the registry answers here: a login page, another file, or a hostile server",
-                ),
-            ));
+            let error = super::download::too_long(&mirror.place(key), max);
+            return Err(Fault::new(Then::Past, super::download::described(error, body.encoded)));
         }
         all.extend_from_slice(&piece);
     }

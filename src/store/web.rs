@@ -241,19 +241,40 @@ fn refused(from: &Url, to: &Url) -> Option<&'static str> {
     if from.scheme() == "https" && to.scheme() != "https" {
         return Some("it gives up TLS");
     }
-    (is_inside(to) && !is_inside(from)).then_some("it leads into a private network")
+    // One who is in a network by itself may lead on within it.
+    let (from, to) = (reach(from), reach(to));
+    let within = to == from || (from, to) == (Reach::Machine, Reach::Network);
+    (to != Reach::World && !within).then_some("it leads into a private network")
 }
 
-/// Whether a URL names, by number, a place that only this machine or its network can see.
-fn is_inside(url: &Url) -> bool {
+/// Who can see what a URL names, as far as it says by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    World,
+    Network,
+    Machine,
+    /// Where clouds tell a machine its secrets.
+    Link,
+}
+
+fn reach(url: &Url) -> Reach {
+    let of_v4 = |ip: std::net::Ipv4Addr| match ip {
+        _ if ip.is_loopback() || ip.is_unspecified() => Reach::Machine,
+        _ if ip.is_link_local() => Reach::Link,
+        _ if ip.is_private() => Reach::Network,
+        _ => Reach::World,
+    };
     match url.host() {
-        Some(Host::Ipv4(ip)) => ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified(),
+        Some(Host::Ipv4(ip)) => of_v4(ip),
         Some(Host::Ipv6(ip)) => match ip.to_ipv4_mapped() {
-            Some(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified(),
-            None => ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local(),
+            Some(ip) => of_v4(ip),
+            None if ip.is_loopback() || ip.is_unspecified() => Reach::Machine,
+            None if ip.is_unicast_link_local() => Reach::Link,
+            None if ip.is_unique_local() => Reach::Network,
+            None => Reach::World,
         },
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        None => false,
+        Some(Host::Domain(name)) if name == "localhost" || name.ends_with(".localhost") => Reach::Machine,
+        _ => Reach::World,
     }
 }
 
@@ -365,6 +386,8 @@ mod tests {
             ("http://a.example", "http://[fe80::1]/"),
             ("http://a.example", "http://2130706433/"),
             ("http://a.example", "http://localhost/"),
+            ("http://10.0.0.1", "http://127.0.0.1/"),
+            ("http://127.0.0.1", "http://169.254.169.254/"),
         ] {
             assert!(refused(&url(from), &url(to)).is_some(), "{from} {to}");
         }
@@ -373,6 +396,7 @@ mod tests {
             ("https://a.example", "https://b.example"),
             ("http://127.0.0.1", "http://127.0.0.1:81"),
             ("http://10.0.0.1", "http://192.168.0.1"),
+            ("http://127.0.0.1", "http://10.0.0.1"),
         ] {
             assert_eq!(refused(&url(from), &url(to)), None, "{from} {to}");
         }

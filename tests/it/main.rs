@@ -20,4 +20,5 @@ mod simulation;
 mod source;
 mod store;
 mod support;
+mod transport;
 mod trust;

@@ -3,6 +3,7 @@
 pub(crate) mod cdn;
 pub(crate) mod http;
 pub(crate) mod odd;
+pub(crate) mod proxy;
 pub(crate) mod referee;
 pub(crate) mod rules;
 pub(crate) mod s3;
