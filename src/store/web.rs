@@ -423,7 +423,8 @@ mod tests {
 
     #[test]
     fn only_waiting_makes_an_answer_slow() {
-        let options = TransportOptions { min_rate: 100, rate_window: Duration::from_secs(2), ..Default::default() };
+        let mut options = TransportOptions::default();
+        (options.min_rate, options.rate_window) = (100, Duration::from_secs(2));
         let mut pace = Pace::default();
         let second = Duration::from_secs(1);
         assert!(!pace.is_too_slow(second, 150, &options) && !pace.is_too_slow(second, 60, &options));

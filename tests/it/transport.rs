@@ -1,6 +1,9 @@
 //! Reading over a network that is slow, broken, hostile, or just far away.
 
+mod connections;
 mod matrix;
+mod mirrors;
+mod nginx;
 
 use super::support::{weather::Dice, world::World};
 use ggen_marketplace::{Client, ClientOptions, Store, StoreOptions};

@@ -240,7 +240,7 @@ impl Check<'_> {
         let mut texts = Vec::with_capacity(list.len());
         for item in list {
             match item.get_ref().as_str() {
-                Some("") => self.mistake(item.span().start, format!("`{}` holds an empty text", key.get_ref()), None),
+                Some("") => self.mistake(item.span().start, format!("`{}` holds an empty path", key.get_ref()), None),
                 Some(text) => texts.push(text.to_owned()),
                 None => {
                     let message = format!("`{}` must hold strings, not {}", key.get_ref(), found(item));

@@ -9,5 +9,6 @@ pub(crate) mod rules;
 pub(crate) mod s3;
 pub(crate) mod second_reader;
 pub(crate) mod tarball;
+pub(crate) mod tls;
 pub(crate) mod weather;
 pub(crate) mod world;

@@ -10,6 +10,8 @@ pub(crate) enum Fault {
     Reset,
     /// F05: cut after so much of a thousand of the body; 1000 is before the last byte.
     Cut(u32),
+    /// F05 and F30: cut in the middle, and wrong before that.
+    CutFlipped,
     /// F06: the body is shorter than its length says, and the connection is closed well.
     Shorter,
     /// F07: the body is longer than the object, and its length says so.
@@ -147,6 +149,12 @@ fn object(fault: Fault, question: &Question, mut bytes: Vec<u8>, time: usize) ->
             let keep = (answer.body.len() * of_thousand as usize / 1000).min(answer.body.len() - 1);
             cut(answer, keep)
         }
+        Fault::CutFlipped => {
+            bytes[0] ^= 1;
+            let answer = part(question, &bytes, &etag).unwrap_or_else(|| whole(&bytes));
+            let keep = answer.body.len() / 2;
+            cut(answer, keep)
+        }
         Fault::Shorter => cut(fair(), 0),
         Fault::Longer => {
             bytes.extend_from_slice(&[b'x'; 1000]);
@@ -214,7 +222,7 @@ fn object(fault: Fault, question: &Question, mut bytes: Vec<u8>, time: usize) ->
         }
         Fault::Empty => whole(b""),
         Fault::NoContent => Answer::new("204 No Content", &[], 0, Vec::new()),
-        Fault::Unasked304 => Answer::new("304 Not Modified", &[etag.clone()], 0, Vec::new()),
+        Fault::Unasked304 => Answer::new("304 Not Modified", std::slice::from_ref(&etag), 0, Vec::new()),
         Fault::Garbage => Answer { head: "this is no HTTP\r\n\r\n".into(), close: true, ..whole(&bytes) },
     }
 }

@@ -66,7 +66,10 @@ impl Question {
 
     /// The key that is asked for.
     pub(crate) fn key(&self) -> &str {
-        self.path.split('?').next().unwrap_or_default().trim_start_matches('/')
+        let path = self.path.split('?').next().unwrap_or_default();
+        // A proxy in the usual sense is told the whole address.
+        let path = path.split_once("://").map_or(path, |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path));
+        path.trim_start_matches('/')
     }
 }
 
