@@ -1,7 +1,7 @@
 //! The one error type of the public API: a kind that says what to do, a message that speaks for its own layer, and the
 //! cause below it.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// What a caller can do about an [`Error`].
 ///
@@ -39,13 +39,15 @@ pub enum ErrorKind {
 /// let e: ggen_marketplace::Error = PackageName::new("../etc").unwrap_err().into();
 /// assert_eq!(e.kind(), ErrorKind::Invalid);
 /// ```
-pub struct Error(Box<Inner>);
+/// (Cheap to share: many may have waited for the one request that failed.)
+pub struct Error(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     message: String,
     hint: Option<String>,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 /// The result of this library's calls.
@@ -53,7 +55,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), hint: None, source: None }))
+        Self(Arc::new(Inner { kind, message: message.into(), hint: None, source: None }))
     }
 
     /// An error of the local machine: `verb` says what was tried, `path` on what.
@@ -68,22 +70,18 @@ impl Error {
     }
 
     pub(crate) fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        Arc::make_mut(&mut self.0).source = Some(Arc::from(source.into()));
         self
     }
 
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.0.hint = Some(hint.into());
+        Arc::make_mut(&mut self.0).hint = Some(hint.into());
         self
     }
 
     /// The same error for one of several who waited for the same thing.
-    pub(crate) fn shared(all: std::sync::Arc<Self>) -> Self {
-        std::sync::Arc::try_unwrap(all).unwrap_or_else(|all| {
-            let e = Self::new(all.kind(), all.to_string());
-            let e = if let Some(hint) = all.hint() { e.with_hint(hint) } else { e };
-            if std::error::Error::source(&*all).is_some() { e.with_source(Below(all)) } else { e }
-        })
+    pub(crate) fn shared(all: Arc<Self>) -> Self {
+        Self(Arc::clone(&all.0))
     }
 
     /// What to do about it.
@@ -113,22 +111,6 @@ impl Error {
     }
 }
 
-/// The cause of an error that several have.
-#[derive(Debug)]
-struct Below(std::sync::Arc<Error>);
-
-impl fmt::Display for Below {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        std::error::Error::source(&*self.0).map_or(Ok(()), |cause| fmt::Display::fmt(cause, f))
-    }
-}
-
-impl std::error::Error for Below {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        std::error::Error::source(&*self.0)?.source()
-    }
-}
-
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)
@@ -150,7 +132,6 @@ impl std::error::Error for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     #[test]
     fn who_waited_gets_the_same_error() {

@@ -73,11 +73,11 @@ mod store;
 pub mod trust;
 
 pub use client::{
-    CachePart, Client, ClientOptions, Generation, Package, Pin, Problem, SnapshotReader, Verified, VerifyOptions,
-    cache_usage, clean_cache, default_cache,
+    CachePart, Client, ClientOptions, Generation, MirrorOptions, MirrorProgress, MirrorReport, NotMirrored, Package,
+    Pin, Problem, SnapshotReader, Verified, VerifyOptions, cache_usage, clean_cache, default_cache,
 };
 pub use error::{Error, ErrorKind, Result};
-pub use publish::{BuildOptions, Progress, RandomSource, Registry, Report};
+pub use publish::{Amount, BuildOptions, GcOptions, GcReport, Progress, RandomSource, Registry, Report};
 pub use serve::{FileServer, ServeOptions};
 pub use store::{Diagnosis, DoctorOptions, Finding, MirrorOrder, Outcome, Store, StoreOptions, TransportOptions};
 pub use trust::{SigningKey, VerifierKey};

@@ -1,23 +1,38 @@
 //! Downloading one archive.
 
-use super::SnapshotReader;
+use super::{SnapshotReader, partial};
 use crate::{
     Error, ErrorKind, Result,
     package::{Link, Record},
     store::{Download, Step},
 };
 use bytes::Bytes;
-use futures::stream::BoxStream;
+use futures::{StreamExt, stream::BoxStream};
 use std::{
     io::{Seek, Write},
     path::Path,
+    sync::Arc,
 };
 
 impl SnapshotReader {
     /// The bytes of a release's archive as they come, from the registry or from where it is hosted. The stream ends with an
     /// error when they are not the bytes that the record names: a caller uses nothing before the end.
     pub async fn fetch(&self, record: &Record) -> Result<BoxStream<'static, Result<Bytes>>> {
-        Ok(self.download(record)?.stream())
+        let stream = self.explained(record, self.download(record)?.stream().await).await?;
+        let (reader, record) = (self.clone(), Arc::new(record.clone()));
+        let explained = stream.then(move |item| {
+            let (reader, record) = (reader.clone(), Arc::clone(&record));
+            async move { reader.explained(&record, item).await }
+        });
+        Ok(explained.boxed())
+    }
+
+    /// Where an archive of this registry is absent, the error says why, if that can be known.
+    async fn explained<T>(&self, record: &Record, outcome: Result<T>) -> Result<T> {
+        if outcome.is_ok() || record.archive.url.is_some() {
+            return outcome;
+        }
+        self.client().explained(self.generation(), partial::release(record), outcome).await
     }
 
     fn download(&self, record: &Record) -> Result<Download> {
@@ -40,7 +55,7 @@ impl SnapshotReader {
         let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
         let mut done = 0;
         loop {
-            match download.step().await? {
+            match self.explained(record, download.step().await).await? {
                 Step::Done => break,
                 Step::Piece(bytes) => {
                     temporary.write_all(&bytes).map_err(failed)?;

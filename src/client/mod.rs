@@ -7,18 +7,22 @@
 //! Every call can be dropped at any time (that is how a future is cancelled): nothing is left behind but a temporary file
 //! that the operating system removes.
 
+mod absent;
 mod cache;
 mod fetch;
 mod history;
+mod mirror;
 mod package;
+mod partial;
 mod snapshot;
 mod verify;
 
 pub use cache::{CachePart, cache_usage, clean_cache};
 pub use history::{Generation, Pin};
+pub use mirror::{MirrorOptions, MirrorProgress, MirrorReport};
 pub use package::Package;
 pub use snapshot::SnapshotReader;
-pub use verify::{Problem, Verified, VerifyOptions};
+pub use verify::{NotMirrored, Problem, Verified, VerifyOptions};
 
 use crate::{
     Error, ErrorKind, Result, cpu,
@@ -202,11 +206,7 @@ impl Client {
             }
         }
         if seen.is_empty() {
-            let place = store.place(keys::CHECKPOINT);
-            return Err(Error::new(ErrorKind::Unavailable, format!("there is no registry: {place} is not there"))
-                .with_hint(
-                    "check the address; a registry's address is that of the folder that holds its `checkpoint`",
-                ));
+            return Err(no_registry(store));
         }
         let checkpoint = self.decide(current, &mut seen)?;
         self.require_fresh(&checkpoint)?;
@@ -364,6 +364,12 @@ impl Client {
         // What is inside is replaced as a whole, so a panic elsewhere cannot have left it half-done.
         self.inner.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn no_registry(store: &Store) -> Error {
+    let place = store.place(keys::CHECKPOINT);
+    Error::new(ErrorKind::Unavailable, format!("there is no registry: {place} is not there"))
+        .with_hint("check the address; a registry's address is that of the folder that holds its `checkpoint`")
 }
 
 fn in_doubt(place: &str, e: crate::trust::TrustError) -> Error {

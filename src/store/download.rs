@@ -247,25 +247,24 @@ impl Download {
         self.mirrors.get(mirror).place(&self.wanted.key)
     }
 
-    /// The bytes as they come. What was passed on cannot be taken back, so where it has to begin anew the last item is an
-    /// error.
-    pub(crate) fn stream(self) -> BoxStream<'static, Result<Bytes>> {
-        let state = Some((self, false));
-        futures::stream::try_unfold(state, |state| async move {
-            let Some((mut download, mut passed_on)) = state else { return Ok(None) };
-            loop {
-                match download.step().await? {
-                    Step::Piece(piece) => {
-                        passed_on = true;
-                        return Ok(Some((piece, Some((download, passed_on)))));
-                    }
-                    Step::Done => return Ok(None),
-                    Step::Restart if passed_on => return Err(download.rounds.gave_up()),
-                    Step::Restart => {}
-                }
+    /// The bytes as they come, once there are any. What was passed on cannot be taken back, so where it has to begin anew the
+    /// last item is an error.
+    pub(crate) async fn stream(mut self) -> Result<BoxStream<'static, Result<Bytes>>> {
+        let first = loop {
+            match self.step().await? {
+                Step::Piece(piece) => break piece,
+                Step::Restart => {}
+                Step::Done => return Ok(futures::stream::empty().boxed()),
             }
-        })
-        .boxed()
+        };
+        let rest = futures::stream::try_unfold(self, |mut download| async move {
+            match download.step().await? {
+                Step::Piece(piece) => Ok(Some((piece, download))),
+                Step::Done => Ok(None),
+                Step::Restart => Err(download.rounds.gave_up()),
+            }
+        });
+        Ok(futures::stream::iter([Ok(first)]).chain(rest).boxed())
     }
 
     /// Takes it to its end, in memory.

@@ -327,6 +327,12 @@ impl Rounds {
     /// What to tell when nobody is left to ask.
     pub(super) fn gave_up(&mut self) -> Error {
         let mut errors: Vec<Error> = self.order.iter().filter_map(|i| self.tried[*i].error.take()).collect();
+        // Absent everywhere: each of them says so.
+        if let Some(absent) = errors.iter().position(super::is_absent)
+            && errors.iter().all(super::may_be_absent)
+        {
+            return errors.swap_remove(absent);
+        }
         if errors.len() > 1 {
             // If one was merely not there, later is another chance; that another one was wrong does not change that.
             let same = errors.iter().all(|e| e.kind() == errors[0].kind());

@@ -1,8 +1,10 @@
 //! Where registries live. The seam is [`object_store::ObjectStore`]; this module opens one from what a person types, reads
 //! from it with a size cap and a digest, and writes to it in the few ways that the commit protocol allows.
 
+mod cause;
 mod clock;
 mod cloud;
+mod copy;
 mod doctor;
 mod download;
 mod fault;
@@ -11,15 +13,19 @@ mod mirrors;
 mod open;
 mod probe;
 mod read;
+mod sweep;
 mod transport;
 mod trusted;
 mod web;
 mod write;
 
+use cause::Cause;
+pub(crate) use copy::Same;
 pub use doctor::{Diagnosis, DoctorOptions, Finding, Outcome};
 pub(crate) use download::{Download, Step};
 pub use open::{Store, StoreOptions};
 pub(crate) use read::{Answered, Fetched, PARALLEL, load_nodes};
+pub(crate) use sweep::{Discarded, Listed, Versioned};
 pub use transport::{MirrorOrder, TransportOptions};
 pub(crate) use trusted::TrustedState;
 pub(crate) use write::{Created, Later, Payload, Put};
@@ -73,6 +79,19 @@ fn hint_for(kind: ErrorKind, e: &object_store::Error, io: Option<std::io::ErrorK
     }
 }
 
+/// Whether an error says that the store holds no such object.
+pub(crate) fn is_absent(e: &Error) -> bool {
+    let cause = std::error::Error::source(e).and_then(|e| e.downcast_ref::<Cause>());
+    matches!(cause, Some(Cause(object_store::Error::NotFound { .. })))
+}
+
+/// The same, or that it will not tell: buckets whose objects are public and whose list is not call what is absent forbidden.
+/// Good for wording a message.
+pub(crate) fn may_be_absent(e: &Error) -> bool {
+    let cause = std::error::Error::source(e).and_then(|e| e.downcast_ref::<Cause>());
+    is_absent(e) || matches!(cause, Some(Cause(object_store::Error::PermissionDenied { .. })))
+}
+
 /// The `std::io` cause below a store's error, if there is one.
 fn io_kind(e: &object_store::Error) -> Option<std::io::ErrorKind> {
     let mut next: Option<&dyn std::error::Error> = Some(e);
@@ -84,32 +103,3 @@ fn io_kind(e: &object_store::Error) -> Option<std::io::ErrorKind> {
     }
     None
 }
-
-/// The innermost cause of a store's error: its outer layers repeat the path and each other, and may repeat the URL that was
-/// asked, which can carry credentials.
-#[derive(Debug)]
-struct Cause(object_store::Error);
-
-impl std::fmt::Display for Cause {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut last: &dyn std::error::Error = &self.0;
-        while let Some(below) = last.source() {
-            last = below;
-        }
-        let text = last.to_string();
-        // Whatever a transport puts into its message, no part of a URL before an `@` and no query is shown.
-        let mut shown = String::with_capacity(text.len());
-        for (i, word) in text.split(' ').enumerate() {
-            if i > 0 {
-                shown.push(' ');
-            }
-            match word.find("://") {
-                Some(_) => shown.push_str(&open::redact(word.trim_matches(|c| "()<>\"',".contains(c)))),
-                None => shown.push_str(word),
-            }
-        }
-        f.write_str(&shown)
-    }
-}
-
-impl std::error::Error for Cause {}

@@ -6,11 +6,12 @@ use super::{
     download::Wanted,
     fault::{Ask, Body, Got},
     mirrors::{Mirror, Mirrors, Place, Rounds},
+    store_error,
     web::Web,
 };
 use crate::{
     Error, ErrorKind, Result, cpu,
-    format::{self, Entry, keys},
+    format::{self, Entry, Marks, keys, limits::SIGNED},
     index::{Node, Nodes},
     package::{Link, Sha256},
 };
@@ -59,7 +60,7 @@ impl Store {
     /// Reads a signed object (slot or checkpoint): capped, and checked by its signature in the caller.
     pub(crate) async fn get_signed(&self, key: &str, etag: Option<&str>) -> Result<Fetched> {
         let etag = |_| etag;
-        let asked = self.ask(Rounds::new(&self.mirrors, key), key, &etag, &|bytes, _: &str| Ok(bytes));
+        let asked = self.ask(Rounds::new(&self.mirrors, key), (key, SIGNED), &etag, &|bytes, _: &str| Ok(bytes));
         Ok(match asked.await?.1 {
             Answered::New { opened: bytes, version } => Fetched::New { bytes, version },
             Answered::NotModified => Fetched::NotModified,
@@ -74,7 +75,16 @@ impl Store {
         key: &str,
         open: impl Fn(Bytes, &str) -> Result<T>,
     ) -> Result<Answered<T>> {
-        self.ask(Rounds::new(&self.mirrors, key), key, &|_| None, &open).await.map(|(_, got)| got)
+        self.ask(Rounds::new(&self.mirrors, key), (key, SIGNED), &|_| None, &open).await.map(|(_, got)| got)
+    }
+
+    /// Reads something small and unsigned; `None` where it is not there.
+    pub(crate) async fn get_note(&self, key: &str, max: u64) -> Result<Option<Bytes>> {
+        let asked = self.ask(Rounds::new(&self.mirrors, key), (key, max), &|_| None, &|bytes, _: &str| Ok(bytes));
+        Ok(match asked.await?.1 {
+            Answered::New { opened, .. } => Some(opened),
+            Answered::NotModified | Answered::Absent => None,
+        })
     }
 
     /// Asks all mirrors for a signed object at once, each with the ETag that is known of it, and gives what they answered
@@ -90,7 +100,7 @@ impl Store {
         open: impl Fn(Bytes, &str) -> Result<T>,
     ) -> Result<Vec<(usize, Answered<T>)>> {
         let etag = |i: usize| etags.get(i)?.as_deref();
-        let ask = |i: usize| self.ask(Rounds::over(&self.mirrors, key, vec![i]), key, &etag, &open);
+        let ask = |i: usize| self.ask(Rounds::over(&self.mirrors, key, vec![i]), (key, SIGNED), &etag, &open);
         let awake = self.mirrors.awake();
         let mut answers = Vec::new();
         let mut errors = Vec::new();
@@ -145,7 +155,7 @@ impl Store {
     async fn ask<'a, T>(
         &self,
         mut rounds: Rounds,
-        key: &str,
+        (key, max): (&str, u64),
         etag: &impl Fn(usize) -> Option<&'a str>,
         open: &impl Fn(Bytes, &str) -> Result<T>,
     ) -> Result<(usize, Answered<T>)> {
@@ -165,7 +175,7 @@ impl Store {
                 Ok(Got::Body(body)) => {
                     let version = UpdateVersion { e_tag: body.etag.clone(), version: body.version.clone() };
                     let encoded = body.encoded;
-                    signed(body, mirror, key).await.map(|bytes| (bytes, version, encoded))
+                    small(body, mirror, key, max).await.map(|bytes| (bytes, version, encoded))
                 }
                 Ok(Got::NotModified) => {
                     mirror.well();
@@ -249,27 +259,74 @@ impl Store {
     /// The bytes of an archive as they come, hashed on the way: the last item is an error if they are not what the link
     /// says, so a caller that keeps nothing before the end keeps nothing wrong.
     pub(crate) async fn stream_linked(&self, link: Link) -> Result<BoxStream<'static, Result<Bytes>>> {
-        Ok(self.download(&link, None)?.stream())
+        self.download(&link, None)?.stream().await
     }
 
-    /// How many objects the store holds besides these, and their bytes; `None` where the store cannot be listed.
-    pub(crate) async fn blobs_outside(&self, known: &HashSet<Sha256>) -> Option<(u64, u64)> {
+    /// How many objects the store holds besides these, and their bytes: first those that are not marked as garbage, then
+    /// those that are. `None` where the store cannot be listed.
+    pub(crate) async fn blobs_outside(
+        &self,
+        known: &HashSet<Sha256>,
+        marks: &Marks,
+    ) -> Option<((u64, u64), (u64, u64))> {
         let mut listed = self.inner.list(Some(&Path::from(keys::BLOBS)));
-        let (mut count, mut bytes) = (0, 0);
+        let (mut unmarked, mut marked) = ((0, 0), (0, 0));
         while let Some(meta) = listed.try_next().await.ok()? {
-            if keys::parse_blob(meta.location.as_ref()).is_some_and(|digest| !known.contains(&digest)) {
-                count += 1;
-                bytes += meta.size;
+            if let Some(digest) = keys::parse_blob(meta.location.as_ref()).filter(|digest| !known.contains(digest)) {
+                let sum = if marks.marked(&digest).is_some() { &mut marked } else { &mut unmarked };
+                *sum = (sum.0 + 1, sum.1 + meta.size);
             }
         }
-        Some((count, bytes))
+        Some((unmarked, marked))
+    }
+
+    pub(super) fn stream_error(&self, key: &str, e: StreamError) -> Error {
+        match e {
+            StreamError::Store(e) => store_error(self, "read", key, e),
+            StreamError::TooLong(max) => Error::new(
+                ErrorKind::Untrusted,
+                format!("{} is longer than the {max} bytes it may have", self.place(key)),
+            )
+            .with_hint(
+                "something else than the registry answers here: a login page, another file, or a hostile server",
+            ),
+        }
     }
 }
 
-/// The bytes of a signed object, never more than one may have.
-async fn signed(mut body: Body, mirror: &Mirror, key: &str) -> Result<Bytes, super::fault::Fault> {
+pub(super) enum StreamError {
+    Store(object_store::Error),
+    TooLong(u64),
+}
+
+/// Takes a stream to its end, never more than `max` bytes.
+pub(super) async fn collect(
+    mut stream: BoxStream<'static, object_store::Result<Bytes>>,
+    max: u64,
+) -> std::result::Result<Bytes, StreamError> {
+    let mut first: Option<Bytes> = None;
+    let mut all = BytesMut::new();
+    while let Some(piece) = stream.try_next().await.map_err(StreamError::Store)? {
+        let have = first.as_ref().map_or(all.len(), Bytes::len);
+        if (have + piece.len()) as u64 > max {
+            return Err(StreamError::TooLong(max));
+        }
+        // Most objects come in one piece, which then needs no copy.
+        match first.take() {
+            None if all.is_empty() => first = Some(piece),
+            None => all.extend_from_slice(&piece),
+            Some(begin) => {
+                all.extend_from_slice(&begin);
+                all.extend_from_slice(&piece);
+            }
+        }
+    }
+    Ok(first.unwrap_or_else(|| all.freeze()))
+}
+
+/// The bytes of an object that no link cites, never more than it may have.
+async fn small(mut body: Body, mirror: &Mirror, key: &str, max: u64) -> Result<Bytes, super::fault::Fault> {
     use super::fault::{Fault, Then};
-    let max = format::limits::SIGNED;
     let mut all = BytesMut::new();
     while let Some(piece) = body.pieces.try_next().await? {
         if (all.len() + piece.len()) as u64 > max {

@@ -66,7 +66,7 @@ impl Web {
     }
 
     fn failed(&self, key: &str, e: reqwest::Error) -> Fault {
-        let fault = self.fault(key, Then::Again, Cause(e.without_url()));
+        let fault = self.fault(key, Then::Again, Below(e.without_url()));
         if fault.error.chain().to_lowercase().contains("certificate") {
             let hint =
                 "the server's certificate is not trusted; where a network has a CA of its own, --ca-file names it";
@@ -89,7 +89,13 @@ impl Web {
             StatusCode::OK | StatusCode::PARTIAL_CONTENT => self.body(ask, answer),
             StatusCode::NOT_MODIFIED if ask.etag.is_some() => Ok(Got::NotModified),
             StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN => {
-                let mut fault = self.fault(ask.key, Then::Past, status_text(status));
+                let (path, source) = (ask.key.to_owned(), status_text(status).into());
+                let cause = if status == StatusCode::FORBIDDEN {
+                    object_store::Error::PermissionDenied { path, source }
+                } else {
+                    object_store::Error::NotFound { path, source }
+                };
+                let mut fault = self.fault(ask.key, Then::Past, super::Cause(cause));
                 let hint = "an object that is cited must be there: the copy may be incomplete, or the cache in front of it stale";
                 fault.error = fault.error.with_hint(hint);
                 if status == StatusCode::FORBIDDEN && ask.key == crate::format::keys::CHECKPOINT {
@@ -354,9 +360,9 @@ impl ObjectStore for ReadOnly {
 
 /// Why a request failed: the innermost cause, since the outer ones say little more than that it did.
 #[derive(Debug)]
-struct Cause(reqwest::Error);
+struct Below(reqwest::Error);
 
-impl std::fmt::Display for Cause {
+impl std::fmt::Display for Below {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut last: &dyn std::error::Error = &self.0;
         while let Some(below) = last.source() {
@@ -366,7 +372,7 @@ impl std::fmt::Display for Cause {
     }
 }
 
-impl std::error::Error for Cause {}
+impl std::error::Error for Below {}
 
 #[cfg(test)]
 mod tests {

@@ -1,10 +1,12 @@
 //! The command line: the real program, in folders of its own.
 
 mod cache;
+mod collect;
 mod config;
 mod doctor;
 mod errors;
 mod lifecycle;
+mod mirror;
 mod network;
 mod secrets;
 mod snapshots;

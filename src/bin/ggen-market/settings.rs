@@ -1,7 +1,7 @@
 //! What a run goes by: option, else environment variable, else configuration file, else default; and what is opened by it.
 
 use crate::{
-    args::{Cache, Init, Key, Order, Reader, State, Writer},
+    args::{Cache, Init, Key, Mirror, Order, Reader, State, Writer},
     config::{self, Config},
     failure::Failure,
     output::Ui,
@@ -114,15 +114,20 @@ impl Settings {
         Ok(all)
     }
 
-    /// How to read over HTTP.
-    fn transport(&self, given: &Reader, registries: &[String]) -> Result<TransportOptions, Failure> {
+    /// How to read these over HTTP.
+    fn transport(
+        &self,
+        order: Option<Order>,
+        ca_file: Option<&PathBuf>,
+        registries: &[String],
+    ) -> Result<TransportOptions, Failure> {
         let mut options = TransportOptions::default();
-        options.order = match given.mirror_order.or(self.config.mirror_order) {
+        options.order = match order.or(self.config.mirror_order) {
             Some(Order::Fastest) => MirrorOrder::Fastest,
             Some(Order::RoundRobin) => MirrorOrder::RoundRobin,
             Some(Order::Listed) | None => MirrorOrder::Listed,
         };
-        options.ca_files.extend(filled_path(given.ca_file.as_ref()).or_else(|| self.config.ca_file.clone()));
+        options.ca_files.extend(filled_path(ca_file).or_else(|| self.config.ca_file.clone()));
         for (host, value) in &self.config.authorization {
             options.authorize(host, value)?;
         }
@@ -224,6 +229,7 @@ impl Settings {
 
     pub(crate) fn build_options(&self, valid_for: Option<&String>) -> Result<BuildOptions, Failure> {
         let mut options = BuildOptions::at(Timestamp::for_build()?);
+        options.clock = Timestamp::now();
         options.validity = self.valid_for(valid_for)?;
         Ok(options)
     }
@@ -236,15 +242,35 @@ impl Settings {
 
     /// Opens a registry to read.
     pub(crate) fn client(&self, given: &Reader) -> Result<Client, Failure> {
-        let registries = self.registries(&given.registry)?;
-        let key = self.pinned(given)?;
+        self.client_of(None, given)
+    }
+
+    /// Opens the registry at that place to read; without a place, the one that is set.
+    pub(crate) fn client_of(&self, registry: Option<&String>, given: &Reader) -> Result<Client, Failure> {
+        let registries = match registry {
+            Some(place) => vec![place.clone()],
+            None => self.registries(&given.registry)?,
+        };
+        let key = self.pinned(given.key.as_ref())?;
         let mut options = ClientOptions::default();
         options.offline = given.offline;
         options.allow_expired = given.allow_expired;
         options.cache = if given.no_cache { None } else { self.cache_if_any(&given.cache) };
         let mut how = self.store_options(false);
-        how.transport = self.transport(given, &registries)?;
+        how.transport = self.transport(given.mirror_order, given.ca_file.as_ref(), &registries)?;
         let store = Store::open_mirrors(&registries, &how)?;
+        Ok(Client::new(store, &[key], options)?)
+    }
+
+    /// Opens a registry to be mirrored.
+    pub(crate) fn mirrored(&self, given: &Mirror) -> Result<Client, Failure> {
+        let key = self.pinned(given.key.as_ref())?;
+        let mut options = ClientOptions::default();
+        options.allow_expired = given.allow_expired;
+        options.cache = if given.no_cache { None } else { self.cache_if_any(&given.cache) };
+        let mut how = self.store_options(false);
+        how.transport = self.transport(None, None, std::slice::from_ref(&given.from))?;
+        let store = Store::open_with(&given.from, &how)?;
         Ok(Client::new(store, &[key], options)?)
     }
 
@@ -256,8 +282,8 @@ impl Settings {
         })
     }
 
-    fn pinned(&self, given: &Reader) -> Result<VerifierKey, Failure> {
-        self.pinned_if_any(given.key.as_ref())?.ok_or_else(|| {
+    fn pinned(&self, given: Option<&String>) -> Result<VerifierKey, Failure> {
+        self.pinned_if_any(given)?.ok_or_else(|| {
             let ways = "take it from the registry's operator, who prints it with `ggen-market key`; then give --key, \
                         set GGEN_MARKET_KEY";
             self.missing("public key to check the registry against", ways, "key")
