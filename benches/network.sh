@@ -34,10 +34,12 @@ PY
 head -c "$((gib << 30))" /dev/zero | openssl enc -aes-128-ctr -K 00000000000000000000000000000000 -iv 00000000000000000000000000000000 -nosalt > large/file
 sum=$(sha256sum large/file | cut -d' ' -f1)
 printf '{"name":"large","version":"1.0.0","summary":"s","sha256":"%s","size":%s,"download_url":"%s/large/file"}\n' \
-    "$sum" "$((gib << 30))" "$base" > packages/list.jsonl
+    "$sum" "$((gib << 30))" "$base" > list.jsonl
 export HOME=$work XDG_CACHE_HOME=$work/cache
 "$target/ggen-market" -q init --store served --origin load.example.com > key
 "$target/ggen-market" -q build --source packages
+mkdir big
+(cd big && "$target/ggen-market" -q init --store ../served/big --origin big.example.com > ../big.key && "$target/ggen-market" -q build --source ../list.jsonl)
 ln -s "$work/large" served/large
 cat > nginx.conf <<EOF
 worker_processes 2; pid $work/nginx.pid; events { worker_connections 4096; }
@@ -70,6 +72,6 @@ echo "== $gib GiB"
 for _ in $(seq "$rounds"); do
     /usr/bin/time -f "curl + sha256sum: %e s" sh -c "curl -sSo out '$base/large/file' && echo '$sum  out' | sha256sum -c --quiet && sync out"
     rm out
-    /usr/bin/time -f "ggen-market fetch: %e s, %M KiB, %U s user, %S s system" "$target/ggen-market" -q fetch large --registry "$base" -o out
+    /usr/bin/time -f "ggen-market fetch: %e s, %M KiB, %U s user, %S s system" "$target/ggen-market" -q fetch large --registry "$base/big" --key "$(cat big.key)" -o out
     rm out
 done

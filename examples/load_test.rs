@@ -59,7 +59,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let newest = client.latest().await?;
     let mut packages: Vec<_> = newest.list().try_collect().await?;
     packages.truncate(5_000);
-    let records: Arc<Vec<Record>> = Arc::new(packages.iter().filter_map(|p| p.newest().cloned()).collect());
+    let records: Arc<Vec<Record>> =
+        Arc::new(packages.iter().filter_map(|p| p.newest()).filter(|r| r.archive.url.is_none()).cloned().collect());
     if records.is_empty() {
         return Err("the registry is empty".into());
     }
