@@ -69,18 +69,20 @@ mod index;
 pub mod package;
 mod publish;
 pub mod resolve;
+mod serve;
 pub mod source;
 mod store;
 pub mod trust;
 
 pub use client::{
-    Bundle, Client, ClientOptions, Generation, InstallPlan, InstallReport, Installed, Installer, MirrorOptions,
-    MirrorProgress, MirrorReport, NotMirrored, Package, Pin, Problem, Resolver, SnapshotReader, Verified,
-    VerifyOptions, default_cache, installed,
+    Bundle, CachePart, Client, ClientOptions, Generation, InstallPlan, InstallReport, Installed, Installer,
+    MirrorOptions, MirrorProgress, MirrorReport, NotMirrored, Package, Pin, Problem, Resolver, SnapshotReader,
+    Verified, VerifyOptions, cache_usage, clean_cache, default_cache, installed,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use publish::{Amount, BuildOptions, GcOptions, GcReport, Progress, RandomSource, Registry, Report};
-pub use store::{Diagnosis, DoctorOptions, Finding, Outcome, Store, StoreOptions};
+pub use serve::{FileServer, ServeOptions};
+pub use store::{Diagnosis, DoctorOptions, Finding, MirrorOrder, Outcome, Store, StoreOptions, TransportOptions};
 pub use trust::{SigningKey, VerifierKey};
 
 /// Every parser of an unsigned remote object, for `fuzz/`.

@@ -7,15 +7,14 @@ use super::Client;
 use crate::{
     Error, ErrorKind, Result,
     package::{Archive, Link, Sha256, Sha256Hasher},
-    store,
+    store::{Download, Step},
 };
-use bytes::Bytes;
-use futures::{TryStreamExt, stream::BoxStream};
 use std::{
     fs::{self, File},
-    io::{self, Read, Write},
+    io::{self, Read, Seek, Write},
     path::{Path, PathBuf},
 };
+use tempfile::NamedTempFile;
 
 /// The bytes of an archive in a file.
 pub(super) struct ArchiveFile {
@@ -27,16 +26,13 @@ pub(super) struct ArchiveFile {
 }
 
 impl Client {
-    /// The bytes of an archive as they come; the last item is an error if they are not the right ones.
-    pub(super) async fn stream(&self, archive: &Archive) -> Result<BoxStream<'static, Result<Bytes>>> {
+    /// A download of an archive, from the registry or from where it is hosted.
+    pub(super) fn download(&self, archive: &Archive) -> Result<Download> {
         if self.inner.options.offline {
             return Err(Error::new(ErrorKind::Unavailable, "an archive cannot be fetched with --offline"));
         }
         let link = Link { raw: None, sha256: archive.sha256, size: archive.size };
-        match &archive.url {
-            Some(url) => store::stream_url(url, link).await,
-            None => self.inner.store.stream_linked(link).await,
-        }
+        self.inner.store.download(&link, archive.url.as_deref())
     }
 
     /// Where the cache keeps an archive.
@@ -71,11 +67,13 @@ impl Client {
         let failed = |e| Error::io("write to", &folder, e);
         fs::create_dir_all(&folder).map_err(failed)?;
         let mut temporary = tempfile::NamedTempFile::new_in(&folder).map_err(failed)?;
-        let mut stream = self.stream(archive).await?;
-        while let Some(bytes) = stream.try_next().await? {
-            temporary.write_all(&bytes).map_err(failed)?;
-            progress(bytes.len() as u64);
-        }
+        let mut told = 0;
+        let tell = |done: u64| {
+            // What comes anew was told already.
+            progress(done.saturating_sub(told));
+            told = told.max(done);
+        };
+        save(&mut self.download(archive)?, &mut temporary, &failed, tell).await?;
         super::fetch::set_usual_mode(temporary.as_file()).map_err(failed)?;
         let file = File::open(temporary.path()).map_err(failed)?;
         // Not flushed: after a crash the file may be short or hold zeros, which its digest tells. Two that download the same
@@ -101,6 +99,31 @@ impl Client {
         super::fetch::set_usual_mode(temporary.as_file()).map_err(failed)?;
         temporary.persist(&path).map_err(|e| failed(e.error))?;
         Ok(())
+    }
+}
+
+/// Writes what is downloaded into a file, and tells how much of it is there; what is there at the end is what was wanted.
+pub(super) async fn save(
+    download: &mut Download,
+    temporary: &mut NamedTempFile,
+    failed: &impl Fn(io::Error) -> Error,
+    mut progress: impl FnMut(u64),
+) -> Result<()> {
+    let mut done = 0;
+    loop {
+        match download.step().await? {
+            Step::Done => return Ok(()),
+            Step::Piece(bytes) => {
+                temporary.write_all(&bytes).map_err(failed)?;
+                done += bytes.len() as u64;
+            }
+            // A mirror gave wrong bytes: the next one gives all of it.
+            Step::Restart => {
+                temporary.as_file().set_len(0).and_then(|()| temporary.rewind()).map_err(failed)?;
+                done = 0;
+            }
+        }
+        progress(done);
     }
 }
 

@@ -321,13 +321,13 @@ impl SnapshotReader {
         &self,
         entries: impl Iterator<Item = (Entry, &'i PackageId)>,
     ) -> Result<HashMap<Sha256, Node>> {
-        let mut lacking: HashMap<Sha256, (Entry, &PackageId)> = entries.map(|e| (e.0.link.sha256, e)).collect();
-        let mut out = HashMap::with_capacity(lacking.len());
-        let memory = &self.client().inner.nodes;
-        lacking.retain(|sha256, _| match memory.get(sha256) {
-            Some((node, _)) => out.insert(*sha256, node).is_some(),
-            None => true,
-        });
+        let (mut lacking, mut out) = (HashMap::new(), HashMap::new());
+        for (entry, id) in entries {
+            match self.client().inner.nodes.get(&entry.link.sha256).await {
+                Some((node, _)) => drop(out.insert(entry.link.sha256, node)),
+                None => drop(lacking.insert(entry.link.sha256, (entry, id))),
+            }
+        }
         let mut rest = lacking.into_values();
         // Ends its tasks when it is dropped, and with it the whole call.
         let mut tasks = JoinSet::new();

@@ -21,6 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("resolve", &["error", "format", "package"]),
     ("source", &["cpu", "error", "package"]),
     ("store", &["cpu", "error", "format", "index", "package", "trust"]),
+    ("serve", &["error", "format", "package"]),
     ("view", &["error", "format", "index", "package"]),
     ("search", &["cpu", "error", "format", "package", "store"]),
     ("publish", &["cpu", "error", "format", "index", "package", "search", "source", "store", "trust", "view"]),

@@ -6,6 +6,7 @@
 mod args;
 mod build;
 mod bundle;
+mod cache;
 mod completions;
 mod config;
 mod diff;
@@ -30,6 +31,7 @@ mod progress;
 mod publish;
 mod refresh;
 mod resolve;
+mod serve;
 mod settings;
 mod show;
 mod template;
@@ -107,6 +109,16 @@ async fn supervise(cli: Cli, ui: Ui, key_file_given: bool) -> i32 {
     let interruption_means = cli.verb.interrupted();
     // Armed before anything is done, so that no signal falls between.
     let interrupted = interruption();
+    let serves = matches!(cli.verb, Verb::Serve(_));
+    let interrupted = async move {
+        let code = interrupted.await;
+        if !serves {
+            return code;
+        }
+        // A server is told to stop: that is how its run ends. Only who has no patience breaks it off.
+        ui.say(interruption_means);
+        interruption().await
+    };
     // A task of its own: should it block its thread, signals are heard all the same.
     let mut run = tokio::spawn(run(cli, ui, key_file_given));
     tokio::select! {
@@ -164,6 +176,8 @@ async fn run(cli: Cli, ui: Ui, key_file_given: bool) -> Result<Code, Failure> {
             init::run(args, &Settings::without_file(ui, key_file_given), cli.global.config.as_deref()).await
         }
         Verb::Completions(args) => completions::run(args, &ui),
+        Verb::Serve(args) => serve::run(args, &settings()?, interruption()).await,
+        Verb::Cache(args) => cache::run(args, &settings()?),
         Verb::Key(args) => key::run(args, &settings()?),
         Verb::Build(args) => build::run(args, &settings()?).await,
         Verb::Publish(args) => publish::run(args, &settings()?).await,
