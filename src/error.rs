@@ -1,7 +1,7 @@
 //! The one error type of the public API: a kind that says what to do, a message that speaks for its own layer, and the
 //! cause below it.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// What a caller can do about an [`Error`].
 ///
@@ -25,6 +25,9 @@ pub enum ErrorKind {
     Unsupported,
     /// The network or the store did not answer as it should: try again later.
     Unavailable,
+    /// No versions of the packages fit together, or a lock file does not hold what it would have to: ask for something else,
+    /// or resolve anew. [`Error::details`] has the reasons.
+    Unsolvable,
     /// The local machine refused: permissions, a full disk, a path that is not there.
     Io,
 }
@@ -39,13 +42,16 @@ pub enum ErrorKind {
 /// let e: ggen_marketplace::Error = PackageName::new("../etc").unwrap_err().into();
 /// assert_eq!(e.kind(), ErrorKind::Invalid);
 /// ```
-pub struct Error(Box<Inner>);
+/// (Cheap to share: many may have waited for the one request that failed.)
+pub struct Error(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     message: String,
+    details: Vec<String>,
     hint: Option<String>,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 /// The result of this library's calls.
@@ -53,7 +59,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), hint: None, source: None }))
+        Self(Arc::new(Inner { kind, message: message.into(), details: Vec::new(), hint: None, source: None }))
     }
 
     /// An error of the local machine: `verb` says what was tried, `path` on what.
@@ -68,18 +74,34 @@ impl Error {
     }
 
     pub(crate) fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        Arc::make_mut(&mut self.0).source = Some(Arc::from(source.into()));
         self
     }
 
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.0.hint = Some(hint.into());
+        Arc::make_mut(&mut self.0).hint = Some(hint.into());
         self
+    }
+
+    pub(crate) fn with_details(mut self, details: Vec<String>) -> Self {
+        Arc::make_mut(&mut self.0).details = details;
+        self
+    }
+
+    /// The same error for one of several who waited for the same thing.
+    pub(crate) fn shared(all: Arc<Self>) -> Self {
+        Self(Arc::clone(&all.0))
     }
 
     /// What to do about it.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
+    }
+
+    /// What led to it, one sentence each, where the message alone does not say enough: the reasons for which no versions
+    /// of some packages fit together.
+    pub fn details(&self) -> &[String] {
+        &self.0.details
     }
 
     /// A sentence that helps a person to go on, where there is one.
@@ -119,5 +141,20 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source.as_ref().map(|e| &**e as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waited_gets_the_same_error() {
+        let cause = Error::new(ErrorKind::Io, "inner").with_source("innermost");
+        let all = Arc::new(Error::new(ErrorKind::Unavailable, "outer").with_source(cause).with_hint("wait"));
+        let other = Error::shared(Arc::clone(&all));
+        assert_eq!((other.kind(), other.hint(), other.chain()), (all.kind(), all.hint(), all.chain()));
+        assert_eq!(other.chain(), "outer: inner: innermost");
+        assert_eq!(Error::shared(all).chain(), "outer: inner: innermost");
     }
 }

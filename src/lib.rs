@@ -23,7 +23,8 @@
 //!
 //! Writing: [`source`] finds packages, [`Registry`] plans what changes, puts what is new into a [`Store`], claims the next
 //! slot and signs its checkpoint. Reading: a [`Client`] fetches the checkpoint, checks it against a key that it knows, and
-//! hands out a [`SnapshotReader`], which follows links and believes nothing that does not match one.
+//! hands out a [`SnapshotReader`], which follows links and believes nothing that does not match one. [`Client::resolve`] finds
+//! versions that fit together, a [`Lock`](resolve::Lock) keeps them, and [`Client::install`] installs what is locked.
 //!
 //! ```
 //! use ggen_marketplace::{BuildOptions, Client, ClientOptions, Registry, SigningKey, Store};
@@ -68,18 +69,22 @@ pub mod format;
 mod index;
 pub mod package;
 mod publish;
+pub mod resolve;
+mod serve;
 pub mod source;
 mod store;
 pub mod trust;
 mod view;
 
 pub use client::{
-    Client, ClientOptions, Generation, MirrorOptions, MirrorProgress, MirrorReport, NotMirrored, Package, Pin, Problem,
-    SnapshotReader, Verified, VerifyOptions, default_cache,
+    Bundle, CachePart, Client, ClientOptions, Generation, InstallPlan, InstallReport, Installed, Installer,
+    MirrorOptions, MirrorProgress, MirrorReport, NotMirrored, Package, Pin, Problem, Resolver, SnapshotReader,
+    Verified, VerifyOptions, cache_usage, clean_cache, default_cache, installed,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use publish::{Amount, BuildOptions, GcOptions, GcReport, Progress, RandomSource, Registry, Report, ViewReport};
-pub use store::{Diagnosis, DoctorOptions, Finding, Outcome, Store, StoreOptions};
+pub use serve::{FileServer, ServeOptions};
+pub use store::{Diagnosis, DoctorOptions, Finding, MirrorOrder, Outcome, Store, StoreOptions, TransportOptions};
 pub use trust::{SigningKey, VerifierKey};
 pub use view::{CargoDependencies, Note, View, ViewOptions};
 
@@ -92,3 +97,7 @@ pub fn fuzz_format(raw: &[u8]) {
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/client.md")]
+struct ClientPage;

@@ -1,12 +1,79 @@
 //! The object cache on disk: immutable objects under their digest, as they were received.
 
-use crate::{format, package::Link};
+use crate::{Error, Result, format, package::Link};
 use bytes::Bytes;
 use std::{
     fs,
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
+
+/// The folders below a cache folder whose content can be fetched or found again, and what they hold.
+const PARTS: [(&str, &str); 3] = [
+    (OBJECTS, "objects of registries"),
+    ("archives", "archives of packages"),
+    ("scan", "which source files were read"),
+];
+
+const OBJECTS: &str = "blobs";
+
+/// What a part of a cache folder holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CachePart {
+    /// The folder below the cache folder.
+    pub name: &'static str,
+    /// What is in it.
+    pub what: &'static str,
+    /// How many files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// How much is in a cache folder, by parts. (What this machine trusted last lies there too, and is no cache.)
+///
+/// # Errors
+/// [`ErrorKind::Io`](crate::ErrorKind::Io) for a folder that cannot be read; one that is not there is empty.
+pub fn cache_usage(folder: &Path) -> Result<Vec<CachePart>> {
+    let part = |(name, what)| {
+        let mut part = CachePart { name, what, files: 0, bytes: 0 };
+        let path = folder.join(name);
+        for entry in walkdir::WalkDir::new(&path) {
+            // Other programs use it meanwhile: what is gone by now is not counted.
+            let meta = match entry.and_then(|e| e.metadata()) {
+                Ok(meta) => meta,
+                Err(e) if e.io_error().is_some_and(|e| e.kind() == io::ErrorKind::NotFound) => continue,
+                Err(e) => return Err(Error::io("read", &path, e.into())),
+            };
+            if meta.is_file() {
+                part.files += 1;
+                part.bytes += meta.len();
+            }
+        }
+        Ok(part)
+    };
+    PARTS.into_iter().map(part).collect()
+}
+
+/// Removes what can be fetched or found again, and tells how much it was. What this machine trusted last stays (invariant
+/// I23). Programs that use the folder meanwhile go on: they fetch again.
+///
+/// # Errors
+/// [`ErrorKind::Io`](crate::ErrorKind::Io) for what cannot be removed.
+pub fn clean_cache(folder: &Path) -> Result<Vec<CachePart>> {
+    let parts = cache_usage(folder)?;
+    for part in &parts {
+        let path = folder.join(part.name);
+        // Somebody may put something in while it is emptied.
+        let removed = fs::remove_dir_all(&path).or_else(|_| fs::remove_dir_all(&path));
+        match removed {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io("remove", &path, e)),
+            _ => {}
+        }
+    }
+    Ok(parts)
+}
 
 /// A folder of objects. It is only a cache: what cannot be read or written is fetched again, and what is damaged is
 /// replaced, since every read is checked by its digest.
@@ -16,7 +83,7 @@ pub(super) struct DiskCache {
 
 impl DiskCache {
     pub(super) fn new(base: &Path) -> Self {
-        Self { folder: base.join("blobs") }
+        Self { folder: base.join(OBJECTS) }
     }
 
     /// Two levels, so that no folder holds a million files.

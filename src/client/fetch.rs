@@ -1,49 +1,48 @@
 //! Downloading one archive.
 
-use super::{SnapshotReader, partial};
-use crate::{
-    Error, ErrorKind, Result,
-    package::{Link, Record},
-    store,
-};
+use super::{SnapshotReader, archives::save, partial};
+use crate::{Error, ErrorKind, Result, package::Record, store::Download};
 use bytes::Bytes;
-use futures::{TryStreamExt, stream::BoxStream};
-use std::{io::Write, path::Path};
+use futures::{StreamExt, stream::BoxStream};
+use std::{path::Path, sync::Arc};
 
 impl SnapshotReader {
     /// The bytes of a release's archive as they come, from the registry or from where it is hosted. The stream ends with an
     /// error when they are not the bytes that the record names: a caller uses nothing before the end.
     pub async fn fetch(&self, record: &Record) -> Result<BoxStream<'static, Result<Bytes>>> {
-        if self.client().inner.options.offline {
-            return Err(Error::new(ErrorKind::Unavailable, "an archive cannot be fetched with --offline"));
+        let stream = self.explained(record, self.download(record)?.stream().await).await?;
+        let (reader, record) = (self.clone(), Arc::new(record.clone()));
+        let explained = stream.then(move |item| {
+            let (reader, record) = (reader.clone(), Arc::clone(&record));
+            async move { reader.explained(&record, item).await }
+        });
+        Ok(explained.boxed())
+    }
+
+    /// Where an archive of this registry is absent, the error says why, if that can be known.
+    async fn explained<T>(&self, record: &Record, outcome: Result<T>) -> Result<T> {
+        if outcome.is_ok() || record.archive.url.is_some() {
+            return outcome;
         }
+        self.client().explained(self.generation(), partial::release(record), outcome).await
+    }
+
+    fn download(&self, record: &Record) -> Result<Download> {
         if record.removed.is_some() {
             let message = format!("{} {} was removed from the registry", record.name, record.version);
             return Err(Error::new(ErrorKind::NotFound, message));
         }
-        let link = Link { raw: None, sha256: record.archive.sha256, size: record.archive.size };
-        let client = self.client();
-        match &record.archive.url {
-            Some(url) => store::stream_url(url, link).await,
-            None => {
-                let found = client.inner.store.stream_linked(link).await;
-                client.explained(self.generation(), partial::release(record), found).await
-            }
-        }
+        self.client().download(&record.archive)
     }
 
     /// Downloads a release's archive into a file, which appears under its name only when it is whole and right.
-    pub async fn fetch_to(&self, record: &Record, path: &Path, mut progress: impl FnMut(u64)) -> Result<()> {
-        let mut stream = self.fetch(record).await?;
+    pub async fn fetch_to(&self, record: &Record, path: &Path, progress: impl FnMut(u64)) -> Result<()> {
+        let mut download = self.download(record)?;
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let failed = |e| Error::io("write", path, e);
         let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-        let mut done = 0;
-        while let Some(bytes) = stream.try_next().await? {
-            temporary.write_all(&bytes).map_err(failed)?;
-            done += bytes.len() as u64;
-            progress(done);
-        }
+        let saved = save(&mut download, &mut temporary, &failed, progress).await;
+        self.explained(record, saved).await?;
         let file = temporary.as_file();
         set_usual_mode(file).and_then(|()| file.sync_all()).map_err(failed)?;
         temporary.persist(path).map_err(|e| failed(e.error))?;
@@ -52,7 +51,7 @@ impl SnapshotReader {
 }
 
 /// Temporary files are private; a download is as readable as any file of this user's.
-fn set_usual_mode(file: &std::fs::File) -> std::io::Result<()> {
+pub(super) fn set_usual_mode(file: &std::fs::File) -> std::io::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

@@ -6,7 +6,7 @@ use crate::{
     format::{ChangedRelease, Changes, Line, PackageLines, ReleaseChange, Snapshot, keys, limits},
     index::{self, Missing, Nodes},
     package::{Sha256, Timestamp, Version},
-    store::{Fetched, PARALLEL, is_absent, may_be_absent},
+    store::{Answered, PARALLEL, is_absent, may_be_absent},
     trust::Slot,
 };
 use futures::{StreamExt, TryStreamExt};
@@ -153,12 +153,11 @@ impl Client {
     pub(super) async fn slot(&self, number: u64) -> Result<Slot> {
         let key = keys::slot(number);
         let store = &self.inner.store;
-        match self.timed(store.get_signed(&key, None)).await? {
-            Fetched::New { bytes, .. } => Slot::open(bytes, &self.inner.keys, number).map_err(|e| {
-                let e = Error::from(e);
-                Error::new(e.kind(), format!("{} cannot be trusted", store.place(&key))).with_source(e)
-            }),
-            Fetched::Absent | Fetched::NotModified => Err(Error::new(
+        let open =
+            |bytes, place: &str| Slot::open(bytes, &self.inner.keys, number).map_err(|e| super::in_doubt(place, e));
+        match self.timed(store.get_opened(&key, open)).await? {
+            Answered::New { opened, .. } => Ok(opened),
+            Answered::Absent | Answered::NotModified => Err(Error::new(
                 ErrorKind::Unavailable,
                 format!("{} is not there, but the log goes on after it", store.place(&key)),
             )

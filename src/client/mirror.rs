@@ -125,7 +125,9 @@ impl Client {
         let mut report =
             MirrorReport { generation: head.generation(), previous: there.generation(), ..Default::default() };
         if let Some(newest) = &there.newest {
-            decide(Some(newest), &head, Timestamp::now()).require_honest().map_err(|e| in_doubt(to, e))?;
+            decide(Some(newest), &head, Timestamp::now())
+                .require_honest()
+                .map_err(|e| in_doubt(&to.place(keys::CHECKPOINT), e))?;
             let older = newest.generation() > head.generation();
             if older || newest.generation() == head.generation() && there.holds(&note) {
                 return Ok(report);
@@ -149,12 +151,13 @@ impl Client {
         let Fetched::New { bytes, .. } = self.timed(store.get_signed(keys::CHECKPOINT, None)).await? else {
             return Err(no_registry(store));
         };
-        let seen = Checkpoint::open(bytes, &self.inner.keys).map_err(|e| in_doubt(store, e))?;
+        let seen =
+            Checkpoint::open(bytes, &self.inner.keys).map_err(|e| in_doubt(&store.place(keys::CHECKPOINT), e))?;
         let decision = match &self.inner.trusted {
             Some(state) => state.see(&seen, Timestamp::now())?.0,
             None => decide(None, &seen, Timestamp::now()),
         };
-        decision.require_honest().map_err(|e| in_doubt(store, e))?;
+        decision.require_honest().map_err(|e| in_doubt(&store.place(keys::CHECKPOINT), e))?;
         if let Verdict::StaleMirror { behind } = decision.verdict {
             tracing::warn!("{store} is {behind} generations behind what was read before; copying what it has");
         }

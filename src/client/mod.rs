@@ -8,18 +8,26 @@
 //! that the operating system removes.
 
 mod absent;
+mod archives;
+mod bundle;
 mod cache;
 mod fetch;
 mod history;
+mod install;
 mod mirror;
 mod package;
 mod partial;
+mod resolve;
 mod snapshot;
 mod verify;
 
+pub use bundle::Bundle;
+pub use cache::{CachePart, cache_usage, clean_cache};
 pub use history::{Generation, Pin};
+pub use install::{InstallPlan, InstallReport, Installed, Installer, installed};
 pub use mirror::{MirrorOptions, MirrorProgress, MirrorReport};
 pub use package::Package;
+pub use resolve::Resolver;
 pub use snapshot::SnapshotReader;
 pub use verify::{NotMirrored, Problem, Verified, VerifyOptions};
 
@@ -28,7 +36,8 @@ use crate::{
     format::{self, Entry, Snapshot, keys, limits},
     index::Node,
     package::{Link, Sha256, Timestamp},
-    store::{Fetched, Store, TrustedState},
+    resolve::Candidates,
+    store::{Answered, Store, TrustedState},
     trust::{Checkpoint, VerifierKey},
 };
 use bytes::Bytes;
@@ -37,7 +46,7 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// How to read.
@@ -97,11 +106,15 @@ struct Inner {
     options: ClientOptions,
     trusted: Option<TrustedState>,
     disk: Option<DiskCache>,
-    /// Parsed nodes, weighed by their uncompressed bytes.
-    nodes: moka::sync::Cache<Sha256, (Node, u32)>,
+    /// Parsed nodes, weighed by their uncompressed bytes. Whoever wants one that somebody else is fetching waits for it.
+    nodes: moka::future::Cache<Sha256, (Node, u32)>,
     /// Parsed packages, by shard and key.
     packages: moka::sync::Cache<(Sha256, Sha256), (Arc<Package>, u32)>,
-    /// What was fetched last, so that the next question can be a conditional one, or none.
+    /// Packages as resolving sees them, by shard and key.
+    candidates: moka::sync::Cache<(Sha256, Sha256), (Arc<Candidates>, u32)>,
+    /// The newest state, for as long as it is fresh. All who ask at the same time share one question.
+    newest: moka::future::Cache<(), Current>,
+    /// What was fetched last, so that the next question can be a conditional one.
     current: Mutex<Option<Current>>,
 }
 
@@ -109,8 +122,8 @@ struct Inner {
 struct Current {
     reader: SnapshotReader,
     checkpoint: Checkpoint,
-    etag: Option<String>,
-    asked: Instant,
+    /// Of each mirror that showed this very checkpoint.
+    etags: Vec<Option<String>>,
 }
 
 impl Client {
@@ -131,12 +144,18 @@ impl Client {
     fn with_trust(store: Store, keys: Vec<VerifierKey>, options: ClientOptions, trusted: Option<TrustedState>) -> Self {
         let disk = options.cache.as_deref().map(DiskCache::new);
         let nodes =
-            moka::sync::Cache::builder().weigher(|_, v: &(Node, u32)| v.1).max_capacity(options.memory / 2).build();
+            moka::future::Cache::builder().weigher(|_, v: &(Node, u32)| v.1).max_capacity(options.memory / 2).build();
+        let newest = moka::future::Cache::builder().max_capacity(1).time_to_live(options.freshness).build();
         let packages = moka::sync::Cache::builder()
             .weigher(|_, v: &(Arc<Package>, u32)| v.1)
-            .max_capacity(options.memory / 2)
+            .max_capacity(options.memory / 4)
             .build();
-        let inner = Inner { store, keys, options, trusted, disk, nodes, packages, current: Mutex::new(None) };
+        let candidates = moka::sync::Cache::builder()
+            .weigher(|_, v: &(Arc<Candidates>, u32)| v.1)
+            .max_capacity(options.memory / 4)
+            .build();
+        let current = Mutex::new(None);
+        let inner = Inner { store, keys, options, trusted, disk, nodes, packages, candidates, newest, current };
         Self { inner: Arc::new(inner) }
     }
 
@@ -146,27 +165,32 @@ impl Client {
     /// [`ErrorKind::Untrusted`] for a checkpoint that does not verify or contradicts an earlier one,
     /// [`ErrorKind::Expired`], [`ErrorKind::Unavailable`].
     pub async fn latest(&self) -> Result<SnapshotReader> {
-        let current = self.current();
-        if let Some(current) = &current
-            && current.asked.elapsed() < self.inner.options.freshness
-            && self.is_fresh(&current.checkpoint)
+        if let Some(newest) = self.inner.newest.get(&()).await
+            && !self.is_fresh(&newest.checkpoint)
         {
-            return Ok(current.reader.clone());
+            self.inner.newest.invalidate(&()).await;
         }
-        let (checkpoint, etag) = self.checkpoint(current.as_ref()).await?;
-        if let Some(mut current) = current.filter(|c| c.checkpoint == checkpoint) {
-            (current.asked, current.etag) = (Instant::now(), etag);
-            let reader = current.reader.clone();
-            *self.lock() = Some(current);
-            return Ok(reader);
-        }
-        let reader = self.reader(&checkpoint.slot().claim().snapshot, checkpoint.generation()).await?;
-        *self.lock() = Some(Current { reader: reader.clone(), checkpoint, etag, asked: Instant::now() });
-        Ok(reader)
+        let newest = self.inner.newest.try_get_with((), self.ask_for_newest()).await;
+        newest.map(|newest| newest.reader).map_err(Error::shared)
     }
 
-    /// The checkpoint to go by, decided as [`trust::decide`](crate::trust::decide) says.
-    async fn checkpoint(&self, current: Option<&Current>) -> Result<(Checkpoint, Option<String>)> {
+    async fn ask_for_newest(&self) -> Result<Current> {
+        let current = self.current();
+        let (checkpoint, etags) = self.checkpoint(current.as_ref()).await?;
+        let newest = match current {
+            Some(current) if current.checkpoint == checkpoint => Current { etags, ..current },
+            _ => {
+                let reader = self.reader(&checkpoint.slot().claim().snapshot, checkpoint.generation()).await?;
+                Current { reader, checkpoint, etags }
+            }
+        };
+        *self.lock() = Some(newest.clone());
+        Ok(newest)
+    }
+
+    /// The checkpoint to go by, decided as [`trust::decide`](crate::trust::decide) says, and the ETags under which mirrors
+    /// showed it.
+    async fn checkpoint(&self, current: Option<&Current>) -> Result<(Checkpoint, Vec<Option<String>>)> {
         let Inner { store, keys, options, trusted, .. } = &*self.inner;
         if options.offline {
             let trusted = trusted.as_ref().map(TrustedState::load).transpose()?.flatten().ok_or_else(|| {
@@ -177,39 +201,79 @@ impl Client {
                 .with_hint("run once without --offline")
             })?;
             self.require_fresh(&trusted)?;
-            return Ok((trusted, None));
+            return Ok((trusted, Vec::new()));
         }
-        let asked = store.get_signed(keys::CHECKPOINT, current.and_then(|c| c.etag.as_deref()));
-        let (bytes, etag) = match self.timed(asked).await? {
-            Fetched::New { bytes, version } => (bytes, version.e_tag),
-            Fetched::NotModified => {
-                let current =
-                    current.ok_or_else(|| Error::new(ErrorKind::Unavailable, "304 to a question without ETag"))?;
-                self.require_fresh(&current.checkpoint)?;
-                return Ok((current.checkpoint.clone(), current.etag.clone()));
+        let known = current.map_or(&[][..], |c| &c.etags);
+        let open = |bytes, place: &str| Checkpoint::open(bytes, keys).map_err(|e| in_doubt(place, e));
+        let answers = self.timed(store.get_from_all(keys::CHECKPOINT, known, open)).await?;
+        let mut seen = Vec::new();
+        for (mirror, answer) in answers {
+            match answer {
+                Answered::New { opened, version } => seen.push((mirror, opened, version.e_tag)),
+                Answered::NotModified => {
+                    let current =
+                        current.ok_or_else(|| Error::new(ErrorKind::Unavailable, "304 to a question without ETag"))?;
+                    let etag = current.etags.get(mirror).cloned().flatten();
+                    seen.push((mirror, current.checkpoint.clone(), etag));
+                }
+                // What is not there at all is as old as can be.
+                Answered::Absent => store.set_behind(mirror, true),
             }
-            Fetched::Absent => return Err(no_registry(store)),
-        };
-        let in_doubt = |e| in_doubt(store, e);
-        let seen = Checkpoint::open(bytes, keys).map_err(in_doubt)?;
-        let now = Timestamp::now();
-        let previous = current.map(|c| &c.checkpoint);
-        let (decision, checkpoint) = match trusted {
-            Some(state) => state.see(&seen, now)?,
-            None => {
-                let decision = crate::trust::decide(previous, &seen, now);
-                let keep = if decision.replaces_trusted() { &seen } else { previous.unwrap_or(&seen) };
-                (decision, keep.clone())
-            }
-        };
-        decision.require_honest().map_err(in_doubt)?;
-        if let crate::trust::Verdict::StaleMirror { behind } = decision.verdict {
-            tracing::warn!("{store} is {behind} generations behind what was read before; using what was read before");
         }
+        if seen.is_empty() {
+            return Err(no_registry(store));
+        }
+        let checkpoint = self.decide(current, &mut seen)?;
         self.require_fresh(&checkpoint)?;
         // An ETag belongs to the bytes that were served, not to a newer checkpoint that is kept instead.
-        let etag = etag.filter(|_| checkpoint == seen);
-        Ok((checkpoint, etag))
+        let mut etags = vec![None; store.mirrors()];
+        for (mirror, seen, etag) in seen {
+            store.set_behind(mirror, seen.generation() < checkpoint.generation());
+            if seen == checkpoint
+                && let Some(place) = etags.get_mut(mirror)
+            {
+                *place = etag;
+            }
+        }
+        Ok((checkpoint, etags))
+    }
+
+    /// The checkpoint to go by after all of these were seen, of which the newest is the one that counts.
+    fn decide(
+        &self,
+        current: Option<&Current>,
+        seen: &mut [(usize, Checkpoint, Option<String>)],
+    ) -> Result<Checkpoint> {
+        let Inner { store, trusted, .. } = &*self.inner;
+        seen.sort_by_key(|(mirror, checkpoint, _)| (std::cmp::Reverse(checkpoint.generation()), *mirror));
+        let now = Timestamp::now();
+        let mut kept: Option<Checkpoint> = current.map(|c| c.checkpoint.clone());
+        let mut behind = None;
+        for (number, (mirror, checkpoint, _)) in seen.iter().enumerate() {
+            if number > 0 && kept.as_ref() == Some(checkpoint) {
+                continue;
+            }
+            let (decision, keep) = match trusted {
+                Some(state) => state.see(checkpoint, now)?,
+                None => {
+                    let decision = crate::trust::decide(kept.as_ref(), checkpoint, now);
+                    let keep =
+                        if decision.replaces_trusted() { checkpoint } else { kept.as_ref().unwrap_or(checkpoint) };
+                    (decision, keep.clone())
+                }
+            };
+            decision.require_honest().map_err(|e| in_doubt(&store.place_at(*mirror, keys::CHECKPOINT), e))?;
+            if let crate::trust::Verdict::StaleMirror { behind: by } = decision.verdict {
+                tracing::info!("{} is {by} generations behind", store.place_at(*mirror, ""));
+                // Only where the newest that was seen is old, somebody has to know.
+                behind = behind.or((number == 0).then_some(by));
+            }
+            kept = Some(keep);
+        }
+        if let Some(behind) = behind {
+            tracing::warn!("{store} is {behind} generations behind what was read before; using what was read before");
+        }
+        kept.ok_or_else(|| Error::new(ErrorKind::Unavailable, format!("{store} has no checkpoint")))
     }
 
     fn is_fresh(&self, checkpoint: &Checkpoint) -> bool {
@@ -285,14 +349,18 @@ impl Client {
 
     /// A node of the index: from memory, from the disk, or from the store.
     async fn node(&self, entry: &Entry) -> Result<Node> {
-        if let Some((node, _)) = self.inner.nodes.get(&entry.link.sha256) {
+        if let Some((node, _)) = self.inner.nodes.get(&entry.link.sha256).await {
             return Ok(node);
         }
+        let fetched = self.inner.nodes.try_get_with(entry.link.sha256, self.fetch_node(entry)).await;
+        fetched.map(|(node, _)| node).map_err(Error::shared)
+    }
+
+    async fn fetch_node(&self, entry: &Entry) -> Result<(Node, u32)> {
         let raw = self.object(&entry.link, limits::NODE, limits::NODE_RAW).await?;
         let weight = u32::try_from(raw.len()).unwrap_or(u32::MAX);
         let node = Node::read(entry, raw).map_err(|e| e.at(self.inner.store.place(&keys::blob(&entry.link.sha256))))?;
-        self.inner.nodes.insert(entry.link.sha256, (node.clone(), weight));
-        Ok(node)
+        Ok((node, weight))
     }
 
     async fn timed<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
@@ -319,10 +387,9 @@ fn no_registry(store: &Store) -> Error {
         .with_hint("check the address; a registry's address is that of the folder that holds its `checkpoint`")
 }
 
-/// The error for a checkpoint that was read and is not to be believed.
-fn in_doubt(store: &Store, e: crate::trust::TrustError) -> Error {
+fn in_doubt(place: &str, e: crate::trust::TrustError) -> Error {
     let e = Error::from(e);
-    Error::new(e.kind(), format!("{} cannot be trusted", store.place(keys::CHECKPOINT)))
+    Error::new(e.kind(), format!("{place} cannot be trusted"))
         .with_hint(e.hint().unwrap_or("ask the registry's operator").to_owned())
         .with_source(e)
 }

@@ -122,31 +122,42 @@ impl SnapshotReader {
     /// # Errors
     /// [`ErrorKind::NotFound`] when there is none, [`ErrorKind::Invalid`] when a bare name means several.
     pub async fn find(&self, spec: &PackageSpec) -> Result<Arc<Package>> {
-        let found = self.get_many(&spec.candidates()?).await;
-        // A mirror that was made for one of the kinds does not know about the other.
-        let found = found.map_err(|e| match spec.kind {
+        let found = self.get_many(&spec.candidates()?).await.map_err(|e| Self::other_kind(spec, e))?;
+        let mut found: Vec<_> = found.into_iter().flatten().collect();
+        let id = self.only(spec, found.iter().map(|p| p.id.clone()).collect())?;
+        found.retain(|p| p.id == id);
+        found.pop().ok_or_else(|| self.no_such(spec))
+    }
+
+    /// A mirror that was made for one of the kinds does not know about the other.
+    pub(super) fn other_kind(spec: &PackageSpec, e: Error) -> Error {
+        match spec.kind {
             None if partial::is_not_mirrored(&e) => e.with_hint(format!(
                 "if you mean the other one of that name, say its kind: crate:{0}, pack:{0}",
                 spec.name
             )),
             _ => e,
-        });
-        let mut found: Vec<_> = found?.into_iter().flatten().collect();
-        match (found.pop(), found.is_empty()) {
-            (Some(package), true) => Ok(package),
-            (None, _) => {
-                let what = spec.kind.map_or_else(|| "package".to_owned(), |k| k.to_string());
-                let message = format!("{} has no {what} {}", self.shared.snapshot.origin, spec.name);
-                Err(Error::new(ErrorKind::NotFound, message)
-                    .with_hint("`ggen-market list --prefix` shows what there is"))
-            }
-            (Some(package), false) => {
-                found.push(package);
-                let kinds: Vec<_> = found.iter().map(|p| format!("{}:{}", p.id.kind(), spec.name)).collect();
+        }
+    }
+
+    /// The one of the packages that are there which a name means.
+    pub(super) fn only(&self, spec: &PackageSpec, mut there: Vec<PackageId>) -> Result<PackageId> {
+        match (there.pop(), there.is_empty()) {
+            (Some(id), true) => Ok(id),
+            (None, _) => Err(self.no_such(spec)),
+            (Some(id), false) => {
+                there.push(id);
+                let kinds: Vec<_> = there.iter().map(|id| format!("{}:{}", id.kind(), spec.name)).collect();
                 Err(Error::new(ErrorKind::Invalid, format!("{} is the name of several packages", spec.name))
                     .with_hint(format!("say which: {}", kinds.join(" or "))))
             }
         }
+    }
+
+    fn no_such(&self, spec: &PackageSpec) -> Error {
+        let what = spec.kind.map_or_else(|| "package".to_owned(), |k| k.to_string());
+        let message = format!("{} has no {what} {}", self.shared.snapshot.origin, spec.name);
+        Error::new(ErrorKind::NotFound, message).with_hint("`ggen-market list --prefix` shows what there is")
     }
 
     /// The one release that `NAME@VERSION` means, or the newest where no version is given.

@@ -118,6 +118,12 @@ pub(crate) fn parse_blob(key: &str) -> Option<Sha256> {
     key.strip_prefix(BLOBS)?.strip_prefix('/')?.parse().ok()
 }
 
+/// The generation in the key of a commit; `None` for any other key.
+pub(crate) fn parse_slot(key: &str) -> Option<u64> {
+    let digits = key.strip_prefix("log/")?;
+    (digits.len() == 10 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
+}
+
 /// Where a collected object waits.
 pub(crate) fn trash(sha256: &Sha256) -> String {
     format!("{TRASH}/{sha256}")
@@ -158,8 +164,9 @@ mod tests {
             prop_assert_eq!(parse_trash(&trash(&Sha256(bytes))), Some(Sha256(bytes)));
             prop_assert_eq!(parse_trash(&blob(&Sha256(bytes))), None);
             if let Some(digest) = parse_blob(&text) {
-                prop_assert_eq!(blob(&digest), text);
+                prop_assert_eq!(blob(&digest), text.as_str());
             }
+            prop_assert_eq!(parse_slot(&text), None);
         }
 
         #[test]
@@ -178,6 +185,7 @@ mod tests {
         #[test]
         fn slots_sort_as_their_generations_do(a in 0..10_000_000_000u64, b in 0..10_000_000_000u64) {
             prop_assert_eq!(a.cmp(&b), slot(a).cmp(&slot(b)));
+            prop_assert_eq!(parse_slot(&slot(a)), Some(a));
         }
     }
 }

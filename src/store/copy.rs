@@ -2,9 +2,7 @@
 //! anybody (invariant I25).
 
 use super::{
-    Put, Store,
-    read::collect,
-    store_error,
+    Put, Store, store_error,
     write::{PART, Parts},
 };
 use crate::{
@@ -92,15 +90,6 @@ impl Store {
                 }
             }
             Err(e) => Err(store_error(self, "create", key, e)),
-        }
-    }
-
-    /// Reads something small and unsigned; `None` where it is not there.
-    pub(crate) async fn get_note(&self, key: &str, max: u64) -> Result<Option<Bytes>> {
-        match self.inner.get(&Path::from(key)).await {
-            Ok(got) => collect(got.into_stream(), max).await.map(Some).map_err(|e| self.stream_error(key, e)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(e) => Err(store_error(self, "read", key, e)),
         }
     }
 }

@@ -1,26 +1,19 @@
-//! HTTP as all stores over the network speak it, through `object_store`.
+//! HTTP as the stores of clouds speak it, through `object_store`.
 
 use super::clock::Clock;
 use async_trait::async_trait;
 use object_store::{
-    BackoffConfig, ClientConfigKey, ClientOptions, ObjectStore, RetryConfig,
+    BackoffConfig, ClientConfigKey, ClientOptions, RetryConfig,
     client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector},
-    http::HttpBuilder,
 };
 use reqwest::{
     StatusCode,
     header::{CONTENT_LENGTH, DATE, HeaderValue, RETRY_AFTER},
 };
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 /// A server that asks for more patience than this is asked again all the same.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Opens the registry at that URL, to be read.
-pub(super) fn open(url: &str, clock: &Clock) -> object_store::Result<Arc<dyn ObjectStore>> {
-    let http = HttpBuilder::new().with_url(url).with_client_options(options().with_allow_http2());
-    Ok(Arc::new(http.with_retry(retries(3)).with_http_connector(Connector { clock: clock.clone() }).build()?))
-}
 
 /// What every client goes by.
 pub(super) fn options() -> ClientOptions {

@@ -6,24 +6,29 @@ mod clock;
 mod cloud;
 mod copy;
 mod doctor;
+mod download;
+mod fault;
 mod http;
+mod mirrors;
 mod open;
 mod probe;
 mod read;
 mod sweep;
+mod transport;
 mod trusted;
-mod url;
 mod view;
+mod web;
 mod write;
 
 use cause::Cause;
 pub(crate) use copy::Same;
 pub use doctor::{Diagnosis, DoctorOptions, Finding, Outcome};
+pub(crate) use download::{Download, Step};
 pub use open::{Store, StoreOptions};
-pub(crate) use read::{Fetched, PARALLEL, load_nodes};
+pub(crate) use read::{Answered, Fetched, PARALLEL, load_nodes};
 pub(crate) use sweep::{Discarded, Listed, Versioned};
+pub use transport::{MirrorOrder, TransportOptions};
 pub(crate) use trusted::TrustedState;
-pub(crate) use url::stream_url;
 pub(crate) use view::Written;
 pub(crate) use write::{Created, Later, Payload, Put};
 
@@ -31,18 +36,35 @@ use crate::{Error, ErrorKind};
 
 /// Turns a store's error into one of ours: which key, what was tried, and a kind that says what to do.
 fn store_error(store: &Store, verb: &str, key: &str, e: object_store::Error) -> Error {
+    let kind = kind_of(store.is_local(), &e);
+    named(&store.place(key), verb, kind, hint_for(kind, &e, io_kind(&e)), Cause(e))
+}
+
+fn named(place: &str, verb: &str, kind: ErrorKind, hint: Option<&str>, cause: Cause) -> Error {
+    let error = Error::new(kind, format!("cannot {verb} {place}")).with_source(cause);
+    match hint {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
+}
+
+/// What can be done about a store's error.
+fn kind_of(local: bool, e: &object_store::Error) -> ErrorKind {
     use object_store::Error as E;
-    let place = store.place(key);
-    let kind = match &e {
+    match e {
         E::NotFound { .. } | E::Precondition { .. } | E::NotModified { .. } | E::AlreadyExists { .. } => {
             ErrorKind::Unavailable
         }
         E::PermissionDenied { .. } | E::Unauthenticated { .. } => ErrorKind::Io,
         E::NotSupported { .. } | E::NotImplemented { .. } | E::InvalidPath { .. } => ErrorKind::Invalid,
-        _ if store.is_local() => ErrorKind::Io,
+        _ if local => ErrorKind::Io,
         _ => ErrorKind::Unavailable,
-    };
-    let hint = match (&e, io_kind(&e)) {
+    }
+}
+
+fn hint_for(kind: ErrorKind, e: &object_store::Error, io: Option<std::io::ErrorKind>) -> Option<&'static str> {
+    use object_store::Error as E;
+    match (e, io) {
         (E::PermissionDenied { .. }, _) | (_, Some(std::io::ErrorKind::PermissionDenied)) => {
             Some("the store refuses: check its permissions and your credentials")
         }
@@ -56,11 +78,6 @@ fn store_error(store: &Store, verb: &str, key: &str, e: object_store::Error) -> 
         (E::NotImplemented { .. } | E::NotSupported { .. }, _) => Some("this kind of location can only be read"),
         _ if kind == ErrorKind::Unavailable => Some("check the address and the network, or try again later"),
         _ => None,
-    };
-    let error = Error::new(kind, format!("cannot {verb} {place}")).with_source(Cause(e));
-    match hint {
-        Some(hint) => error.with_hint(hint),
-        None => error,
     }
 }
 

@@ -1,6 +1,12 @@
 //! From what a person types to a store.
 
-use super::{clock::Clock, cloud};
+use super::{
+    clock::Clock,
+    cloud,
+    mirrors::{Mirror, Mirrors, Place},
+    transport::{Transport, TransportOptions},
+    web::{ReadOnly, Web},
+};
 use crate::{Error, ErrorKind, Result};
 use object_store::{ObjectStore, local::LocalFileSystem, memory::InMemory};
 use std::{
@@ -22,6 +28,8 @@ use tokio::sync::Semaphore;
 #[derive(Clone)]
 pub struct Store {
     pub(super) inner: Arc<dyn ObjectStore>,
+    /// Where it is read: that same place, and others that are the same.
+    pub(super) mirrors: Arc<Mirrors>,
     /// The same place for what commits something: nothing is tried twice, and on a disk a write is flushed before it is
     /// reported.
     pub(super) commits: Arc<dyn ObjectStore>,
@@ -55,13 +63,19 @@ pub struct StoreOptions {
     pub options: Vec<(String, String)>,
     /// Nobody else writes to it, ever: then it need not be able to create an object only where there is none.
     pub single_writer: bool,
+    /// How to read over HTTP.
+    pub transport: TransportOptions,
 }
 
 impl fmt::Debug for StoreOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The values may be secrets.
         let names: Vec<_> = self.options.iter().map(|(name, _)| name).collect();
-        write!(f, "StoreOptions {{ options: {names:?}, single_writer: {} }}", self.single_writer)
+        f.debug_struct("StoreOptions")
+            .field("options", &names)
+            .field("single_writer", &self.single_writer)
+            .field("transport", &self.transport)
+            .finish()
     }
 }
 
@@ -90,30 +104,64 @@ impl Store {
         Ok(store)
     }
 
+    /// Opens a registry that can be read in several places, in the order in which they are to be asked. None is trusted more
+    /// than another; all are held to the same key and the same links. The first is the one that could be written to.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; [`ErrorKind::Invalid`] for no location at all.
+    pub fn open_mirrors<L: AsRef<str>>(locations: &[L], options: &StoreOptions) -> Result<Self> {
+        let transport = Arc::new(Transport::new(options.transport.clone()));
+        let mut all: Option<Self> = None;
+        for location in locations {
+            let store = Self::located_with(location.as_ref(), options, &transport)?;
+            all = Some(match all {
+                None => store,
+                Some(first) => Self { mirrors: Arc::new(first.mirrors.and(&store.mirrors)), ..first },
+            });
+        }
+        let mut store = all.ok_or_else(|| Error::new(ErrorKind::Invalid, "no registry is named").with_hint(KNOWN))?;
+        store.single_writer = options.single_writer;
+        Ok(store)
+    }
+
     fn located(location: &str, options: &StoreOptions) -> Result<Self> {
+        Self::located_with(location, options, &Arc::new(Transport::new(options.transport.clone())))
+    }
+
+    fn located_with(location: &str, options: &StoreOptions, transport: &Arc<Transport>) -> Result<Self> {
         let invalid = |why: &str| Error::new(ErrorKind::Invalid, format!("cannot open {}: {why}", redact(location)));
         if location == "memory:" || location == "memory://" {
-            return Ok(Self::new(Arc::new(InMemory::new()), "memory:"));
+            return Ok(Self::over(Arc::new(InMemory::new()), "memory:", None, transport));
         }
         if !location.contains("://") {
             return if location.is_empty() {
                 Err(invalid("the location is empty"))
             } else {
-                Self::folder(Path::new(location))
+                Self::folder(Path::new(location), transport)
             };
         }
         let url = url::Url::parse(location).map_err(|e| invalid(&e.to_string()))?;
         match url.scheme() {
-            "file" => Self::folder(&url.to_file_path().map_err(|()| invalid("it names no local folder"))?),
-            "http" | "https" => Self::http(location),
-            other => Self::cloud(&url, options)
+            "file" => Self::folder(&url.to_file_path().map_err(|()| invalid("it names no local folder"))?, transport),
+            "http" | "https" => Ok(Self::http(&url, transport)),
+            other => Self::cloud(&url, options, transport)
                 .unwrap_or_else(|| Err(invalid(&format!("unknown scheme {other:?}")).with_hint(KNOWN))),
         }
     }
 
     /// A store around any [`ObjectStore`]; `shown` is how messages call it.
     pub fn new(inner: Arc<dyn ObjectStore>, shown: &str) -> Self {
+        Self::over(inner, shown, None, &Arc::new(Transport::new(TransportOptions::default())))
+    }
+
+    fn over(inner: Arc<dyn ObjectStore>, shown: &str, folder: Option<Arc<Path>>, transport: &Arc<Transport>) -> Self {
+        let mirror = Mirror::new(Place::Object(Arc::clone(&inner)), folder, redact(shown).into());
+        Self::read_at(mirror, inner, shown, transport)
+    }
+
+    fn read_at(mirror: Mirror, inner: Arc<dyn ObjectStore>, shown: &str, transport: &Arc<Transport>) -> Self {
         Self {
+            mirrors: Arc::new(Mirrors::new(vec![Arc::new(mirror)], Arc::clone(transport))),
             commits: Arc::clone(&inner),
             inner,
             backend: Backend::Other,
@@ -138,7 +186,7 @@ impl Store {
         Self::open_with(location, options)
     }
 
-    fn folder(path: &Path) -> Result<Self> {
+    fn folder(path: &Path, transport: &Arc<Transport>) -> Result<Self> {
         let shown = path.display().to_string();
         let absolute = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
         if !absolute.is_dir() {
@@ -154,24 +202,25 @@ impl Store {
         // Where one flush of the whole file system can stand before the commit, flushing each object is waste.
         let each = !cfg!(target_os = "linux");
         let inner = open(each)?;
-        Ok(Self { commits: open(true)?, backend: Backend::Folder(absolute.into()), ..Self::new(inner, &shown) })
+        let folder: Arc<Path> = absolute.as_path().into();
+        let store = Self::over(inner, &shown, Some(Arc::clone(&folder)), transport);
+        Ok(Self { commits: open(true)?, backend: Backend::Folder(folder), ..store })
     }
 
-    fn cloud(url: &url::Url, options: &StoreOptions) -> Option<Result<Self>> {
+    fn cloud(url: &url::Url, options: &StoreOptions, transport: &Arc<Transport>) -> Option<Result<Self>> {
         let clock = Clock::default();
         let clients = cloud::open(url, options, &clock)?;
         Some(clients.map(|cloud::Clients { inner, commits }| {
-            let store = Self::new(inner, url.as_str());
+            let store = Self::over(inner, url.as_str(), None, transport);
             Self { commits, backend: Backend::Cloud, clock, ..store }
         }))
     }
 
-    fn http(location: &str) -> Result<Self> {
-        let shown = redact(location);
+    fn http(url: &url::Url, transport: &Arc<Transport>) -> Self {
         let clock = Clock::default();
-        let opened = super::http::open(location, &clock)
-            .map_err(|e| Error::new(ErrorKind::Invalid, format!("cannot open {shown}")).with_source(super::Cause(e)))?;
-        Ok(Self { clock, ..Self::new(opened, &shown) })
+        let web = Web::new(url, false, transport, &clock);
+        let mirror = Mirror::new(Place::Web(web), None, redact(url.as_str()).into());
+        Self { clock, ..Self::read_at(mirror, Arc::new(ReadOnly), url.as_str(), transport) }
     }
 
     /// Whether it is on this machine.

@@ -1,17 +1,27 @@
-//! Reading: every remote byte passes a size cap and, but for the signed objects, a digest, here and nowhere else
+//! Reading: every remote byte passes a size cap and, but for the signed objects, a digest, here and in what this calls
 //! (invariant I25).
 
-use super::{Store, store_error};
+use super::{
+    Download, Store,
+    download::Wanted,
+    fault::{Ask, Body, Got},
+    mirrors::{Mirror, Mirrors, Place, Rounds},
+    store_error,
+    web::Web,
+};
 use crate::{
     Error, ErrorKind, Result, cpu,
-    format::{self, Entry, Marks, keys},
+    format::{self, Entry, Marks, keys, limits::SIGNED},
     index::{Node, Nodes},
-    package::{Link, Sha256, Sha256Hasher},
+    package::{Link, Sha256},
 };
 use bytes::{Bytes, BytesMut};
-use futures::{StreamExt, TryStreamExt, stream::BoxStream};
-use object_store::{GetOptions, ObjectStoreExt, UpdateVersion, path::Path};
-use std::collections::HashSet;
+use futures::{
+    StreamExt, TryStreamExt,
+    stream::{BoxStream, FuturesUnordered},
+};
+use object_store::{UpdateVersion, path::Path};
+use std::{collections::HashSet, sync::Arc};
 
 /// How many objects are fetched at once.
 pub(crate) const PARALLEL: usize = 32;
@@ -31,19 +41,165 @@ pub(crate) enum Fetched {
     Absent,
 }
 
+/// An answer to a question for a mutable object, opened.
+#[derive(Debug)]
+pub(crate) enum Answered<T> {
+    /// It is there, and not the one asked about.
+    New {
+        opened: T,
+        /// By which it is known again.
+        version: UpdateVersion,
+    },
+    /// It is still the one with the ETag asked about.
+    NotModified,
+    /// The store says that it is not there.
+    Absent,
+}
+
 impl Store {
     /// Reads a signed object (slot or checkpoint): capped, and checked by its signature in the caller.
     pub(crate) async fn get_signed(&self, key: &str, etag: Option<&str>) -> Result<Fetched> {
-        let options = GetOptions { if_none_match: etag.map(Into::into), ..GetOptions::default() };
-        let got = match self.inner.get_opts(&Path::from(key), options).await {
-            Ok(got) => got,
-            Err(object_store::Error::NotFound { .. }) => return Ok(Fetched::Absent),
-            Err(object_store::Error::NotModified { .. }) => return Ok(Fetched::NotModified),
-            Err(e) => return Err(store_error(self, "read", key, e)),
-        };
-        let version = UpdateVersion { e_tag: got.meta.e_tag.clone(), version: got.meta.version.clone() };
-        let bytes = collect(got.into_stream(), format::limits::SIGNED).await.map_err(|e| self.stream_error(key, e))?;
-        Ok(Fetched::New { bytes, version })
+        let etag = |_| etag;
+        let asked = self.ask(Rounds::new(&self.mirrors, key), (key, SIGNED), &etag, &|bytes, _: &str| Ok(bytes));
+        Ok(match asked.await?.1 {
+            Answered::New { opened: bytes, version } => Fetched::New { bytes, version },
+            Answered::NotModified => Fetched::NotModified,
+            Answered::Absent => Fetched::Absent,
+        })
+    }
+
+    /// Reads a signed object and opens it; a mirror whose answer does not open is left for the next one. `open` is given the
+    /// bytes and what to call the place.
+    pub(crate) async fn get_opened<T>(
+        &self,
+        key: &str,
+        open: impl Fn(Bytes, &str) -> Result<T>,
+    ) -> Result<Answered<T>> {
+        self.ask(Rounds::new(&self.mirrors, key), (key, SIGNED), &|_| None, &open).await.map(|(_, got)| got)
+    }
+
+    /// Reads something small and unsigned; `None` where it is not there.
+    pub(crate) async fn get_note(&self, key: &str, max: u64) -> Result<Option<Bytes>> {
+        let asked = self.ask(Rounds::new(&self.mirrors, key), (key, max), &|_| None, &|bytes, _: &str| Ok(bytes));
+        Ok(match asked.await?.1 {
+            Answered::New { opened, .. } => Some(opened),
+            Answered::NotModified | Answered::Absent => None,
+        })
+    }
+
+    /// Asks all mirrors for a signed object at once, each with the ETag that is known of it, and gives what they answered
+    /// together with their numbers: those that answer soon after the first. (A mirror that merely stopped being updated
+    /// answers as well as any other; only side by side can it be told.)
+    ///
+    /// # Errors
+    /// When none has an answer.
+    pub(crate) async fn get_from_all<T>(
+        &self,
+        key: &str,
+        etags: &[Option<String>],
+        open: impl Fn(Bytes, &str) -> Result<T>,
+    ) -> Result<Vec<(usize, Answered<T>)>> {
+        let etag = |i: usize| etags.get(i)?.as_deref();
+        let ask = |i: usize| self.ask(Rounds::over(&self.mirrors, key, vec![i]), (key, SIGNED), &etag, &open);
+        let awake = self.mirrors.awake();
+        let mut answers = Vec::new();
+        let mut errors = Vec::new();
+        let resting = (0..self.mirrors.all().len()).filter(|i| !awake.contains(i)).collect();
+        for group in [awake.clone(), resting] {
+            let mut asked: FuturesUnordered<_> = group.into_iter().map(ask).collect();
+            while let Some(answer) = asked.next().await {
+                match answer {
+                    Ok((i, Answered::Absent)) => answers.push((i, Answered::Absent)),
+                    Ok(answer) => {
+                        answers.push(answer);
+                        let rest = async {
+                            while let Some(answer) = asked.next().await {
+                                answers.extend(answer.ok());
+                            }
+                        };
+                        // Who is later than that is not waited for.
+                        let _ = tokio::time::timeout(self.mirrors.transport.options.grace, rest).await;
+                        return Ok(answers);
+                    }
+                    Err(e) => errors.push(e),
+                }
+            }
+        }
+        if errors.len() > 1 {
+            let all: Vec<_> = errors.iter().map(Error::chain).collect();
+            let same = errors.iter().all(|e| e.kind() == errors[0].kind());
+            let kind = if same { errors[0].kind() } else { ErrorKind::Unavailable };
+            return Err(Error::new(kind, format!("none of {} mirrors gave {key}", self.mirrors.all().len()))
+                .with_source(all.join("; "))
+                .with_hint("try again later, or name another mirror"));
+        }
+        // Where some are absent and one failed, the failure is what can be acted on.
+        errors.pop().map_or(Ok(answers), Err)
+    }
+
+    /// Remembers which mirrors show an older state than others.
+    pub(crate) fn set_behind(&self, mirror: usize, behind: bool) {
+        self.mirrors.get(mirror).set_behind(behind);
+    }
+
+    /// In how many places it can be read.
+    pub(crate) fn mirrors(&self) -> usize {
+        self.mirrors.all().len()
+    }
+
+    /// How messages call an object of that mirror.
+    pub(crate) fn place_at(&self, mirror: usize, key: &str) -> String {
+        self.mirrors.get(mirror).place(key)
+    }
+
+    async fn ask<'a, T>(
+        &self,
+        mut rounds: Rounds,
+        (key, max): (&str, u64),
+        etag: &impl Fn(usize) -> Option<&'a str>,
+        open: &impl Fn(Bytes, &str) -> Result<T>,
+    ) -> Result<(usize, Answered<T>)> {
+        let mut last = 0;
+        loop {
+            let i = match rounds.next().await {
+                Ok(i) => i,
+                Err(_) if rounds.all_absent() => return Ok((last, Answered::Absent)),
+                Err(e) => return Err(e),
+            };
+            last = i;
+            let mirror = self.mirrors.get(i);
+            let (past, _) = rounds.manner(i);
+            let room = if mirror.is_web() { self.mirrors.transport.room.acquire().await.ok() } else { None };
+            let got = mirror.get(&Ask { key, from: 0, etag: etag(i), past }).await;
+            let read = match got {
+                Ok(Got::Body(body)) => {
+                    let version = UpdateVersion { e_tag: body.etag.clone(), version: body.version.clone() };
+                    let encoded = body.encoded;
+                    small(body, mirror, key, max).await.map(|bytes| (bytes, version, encoded))
+                }
+                Ok(Got::NotModified) => {
+                    mirror.well();
+                    return Ok((i, Answered::NotModified));
+                }
+                Ok(Got::Absent(fault)) => {
+                    rounds.absent(i, fault);
+                    continue;
+                }
+                Err(fault) => Err(fault),
+            };
+            drop(room);
+            match read {
+                Ok((bytes, version, encoded)) => match open(bytes, &mirror.place(key)) {
+                    Ok(opened) => {
+                        mirror.well();
+                        return Ok((i, Answered::New { opened, version }));
+                    }
+                    Err(e) if encoded => rounds.wrong(i, super::download::described(e, encoded)),
+                    Err(e) => rounds.wrong(i, e),
+                },
+                Err(fault) => rounds.failed(i, fault),
+            }
+        }
     }
 
     /// Reads a whole immutable object, capped at what the link says and checked against it.
@@ -52,10 +208,7 @@ impl Store {
         if link.size > max {
             return Err(format::FormatError::TooLarge { size: link.size, max }.at(self.place(&key)));
         }
-        let got = self.inner.get(&Path::from(key.as_str())).await.map_err(|e| store_error(self, "read", &key, e))?;
-        let bytes = collect(got.into_stream(), link.size).await.map_err(|e| self.stream_error(&key, e))?;
-        format::check(&bytes, link).map_err(|e| e.at(self.place(&key)))?;
-        Ok(bytes)
+        Download::new(&self.mirrors, Wanted::of(key, link), true).collect().await
     }
 
     /// Reads an object that is stored compressed, and decompresses it.
@@ -73,10 +226,9 @@ impl Store {
     /// Reads a compressed object of which only the digest is known, and gives the link that it turns out to have.
     pub(crate) async fn get_unsized(&self, sha256: &Sha256, max: u64, max_raw: u64) -> Result<(Vec<u8>, Link)> {
         let key = keys::blob(sha256);
-        let got = self.inner.get(&Path::from(key.as_str())).await.map_err(|e| store_error(self, "read", &key, e))?;
-        let bytes = collect(got.into_stream(), max).await.map_err(|e| self.stream_error(&key, e))?;
+        let wanted = Wanted { key: key.clone(), sha256: *sha256, size: None, max };
+        let bytes = Download::new(&self.mirrors, wanted, true).collect().await?;
         let link = Link { raw: None, sha256: *sha256, size: bytes.len() as u64 };
-        format::check(&bytes, &link).map_err(|e| e.at(self.place(&key)))?;
         let raw = cpu::run(move || format::inflate(&bytes, max_raw)).await.map_err(|e| e.at(self.place(&key)))?;
         let link = Link { raw: Some(raw.len() as u64), ..link };
         Ok((raw, link))
@@ -88,14 +240,26 @@ impl Store {
         Node::read(entry, raw).map_err(|e| e.at(self.place(&keys::blob(&entry.link.sha256))))
     }
 
+    /// A download of an archive, in this registry or from where it is hosted.
+    pub(crate) fn download(&self, link: &Link, url: Option<&str>) -> Result<Download> {
+        let Some(url) = url else {
+            return Ok(Download::new(&self.mirrors, Wanted::of(keys::blob(&link.sha256), link), false));
+        };
+        let shown = super::open::redact(url);
+        let parsed = url::Url::parse(url).ok().filter(|u| matches!(u.scheme(), "http" | "https"));
+        let parsed =
+            parsed.ok_or_else(|| Error::new(ErrorKind::Invalid, format!("cannot download {shown}: no HTTP URL")))?;
+        let transport = &self.mirrors.transport;
+        let web = Web::new(&parsed, true, transport, &super::clock::Clock::default());
+        let mirror = Mirror::new(Place::Web(web), None, shown.into());
+        let elsewhere = Arc::new(Mirrors::new(vec![Arc::new(mirror)], Arc::clone(transport)));
+        Ok(Download::new(&elsewhere, Wanted { key: String::new(), ..Wanted::of(String::new(), link) }, false))
+    }
+
     /// The bytes of an archive as they come, hashed on the way: the last item is an error if they are not what the link
     /// says, so a caller that keeps nothing before the end keeps nothing wrong.
     pub(crate) async fn stream_linked(&self, link: Link) -> Result<BoxStream<'static, Result<Bytes>>> {
-        let key = keys::blob(&link.sha256);
-        let got = self.inner.get(&Path::from(key.as_str())).await.map_err(|e| store_error(self, "read", &key, e))?;
-        let (store, place) = (self.clone(), self.place(&key));
-        let bytes = got.into_stream().map_err(move |e| store_error(&store, "read", &key, e)).boxed();
-        Ok(checked(bytes, link, place))
+        self.download(&link, None)?.stream().await
     }
 
     /// How many objects the store holds besides these, and their bytes: first those that are not marked as garbage, then
@@ -130,34 +294,6 @@ impl Store {
     }
 }
 
-/// Passes bytes on and hashes them on the way; where they are not what the link says, the last item is an error.
-pub(super) fn checked(
-    bytes: BoxStream<'static, Result<Bytes>>,
-    link: Link,
-    place: String,
-) -> BoxStream<'static, Result<Bytes>> {
-    let state = Some((Sha256Hasher::default(), bytes, place));
-    futures::stream::try_unfold(state, move |state| async move {
-        let Some((mut hasher, mut bytes, place)) = state else { return Ok(None) };
-        if let Some(piece) = bytes.try_next().await? {
-            hasher.update(&piece);
-            if hasher.size() > link.size {
-                return Err(format::FormatError::Size { got: hasher.size(), want: link.size }.at(place));
-            }
-            return Ok(Some((piece, Some((hasher, bytes, place)))));
-        }
-        let (got, digest) = (hasher.size(), hasher.finish());
-        if got != link.size {
-            return Err(format::FormatError::Size { got, want: link.size }.at(place));
-        }
-        if digest != link.sha256 {
-            return Err(format::FormatError::Digest { got: digest, want: link.sha256 }.at(place));
-        }
-        Ok(None)
-    })
-    .boxed()
-}
-
 pub(super) enum StreamError {
     Store(object_store::Error),
     TooLong(u64),
@@ -186,6 +322,20 @@ pub(super) async fn collect(
         }
     }
     Ok(first.unwrap_or_else(|| all.freeze()))
+}
+
+/// The bytes of an object that no link cites, never more than it may have.
+async fn small(mut body: Body, mirror: &Mirror, key: &str, max: u64) -> Result<Bytes, super::fault::Fault> {
+    use super::fault::{Fault, Then};
+    let mut all = BytesMut::new();
+    while let Some(piece) = body.pieces.try_next().await? {
+        if (all.len() + piece.len()) as u64 > max {
+            let error = super::download::too_long(&mirror.place(key), max);
+            return Err(Fault::new(Then::Past, super::download::described(error, body.encoded)));
+        }
+        all.extend_from_slice(&piece);
+    }
+    Ok(all.freeze())
 }
 
 /// Fetches the nodes behind these entries, in parallel.

@@ -1,9 +1,11 @@
 //! The command line: the real program, in folders of its own.
 
+mod cache;
 mod collect;
 mod config;
 mod doctor;
 mod errors;
+mod install;
 mod lifecycle;
 mod mirror;
 mod network;
@@ -140,7 +142,7 @@ impl Sandbox {
         Run { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
     }
 
-    fn start(&self, args: &[&str]) -> Child {
+    pub(crate) fn start(&self, args: &[&str]) -> Child {
         self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 

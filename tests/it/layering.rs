@@ -18,12 +18,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("format", &["error", "package"]),
     ("trust", &["error", "package"]),
     ("index", &["error", "format", "package"]),
+    ("resolve", &["error", "format", "package"]),
     ("source", &["cpu", "error", "package"]),
     ("store", &["cpu", "error", "format", "index", "package", "trust", "view"]),
+    ("serve", &["error", "format", "package"]),
     ("view", &["error", "format", "index", "package"]),
     ("search", &["cpu", "error", "format", "package", "store"]),
     ("publish", &["cpu", "error", "format", "index", "package", "search", "source", "store", "trust", "view"]),
-    ("client", &["cpu", "error", "format", "index", "package", "search", "store", "trust", "view"]),
+    ("client", &["cpu", "error", "format", "index", "package", "resolve", "search", "store", "trust", "view"]),
 ];
 
 /// 500 is the aim; here it stops.

@@ -3,6 +3,12 @@
 //! Every setting is an option, an environment variable and a key of the configuration file. What a single run is asked to
 //! do (`--delete`, `--force`, `--dry-run`, …) is an option only: a variable that was left over in some shell must not delete.
 
+mod packages;
+
+pub(crate) use packages::{
+    Choice, Download, Export, Import, Install, Installed, Outdated, Preference, Remove, Resolve, Update, Why,
+};
+
 use crate::template::Template;
 use clap::{
     ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum,
@@ -93,6 +99,26 @@ pub(crate) enum Verb {
     Show(Lookup),
     /// Download a release's archive
     Fetch(Fetch),
+    /// Find out which versions of packages fit together
+    Resolve(Resolve),
+    /// Resolve, download, verify and unpack packages, and lock what was chosen
+    Install(Install),
+    /// Take newer versions of what is locked, as far as what is wanted allows
+    Update(Update),
+    /// List locked packages of which there are newer versions
+    Outdated(Outdated),
+    /// List what is installed
+    Installed(Installed),
+    /// Install no longer what was asked for, nor what only that needed
+    Remove(Remove),
+    /// Show what needs a package
+    Why(Why),
+    /// Download the archives of everything that is locked
+    Download(Download),
+    /// Write everything that is locked, and what proves it, into one file for a machine without a network
+    Export(Export),
+    /// Take what was exported into this machine's cache
+    Import(Import),
     /// Mark a release as not to be chosen any more; whoever has it locked still gets it
     Yank(Yank),
     /// Take a yank back
@@ -105,6 +131,10 @@ pub(crate) enum Verb {
     Verify(Verify),
     /// Try out a store, and the CDN in front of it: does it keep what a registry needs?
     Doctor(Doctor),
+    /// Serve a registry that lies in a folder, over HTTP, until told to stop
+    Serve(Serve),
+    /// Show, measure or clean the caches of this machine
+    Cache(CacheVerb),
     /// Copy a registry, or a part of it, to another place; readers need not trust the copy
     Mirror(Mirror),
     /// Print the public key that readers pin
@@ -128,6 +158,10 @@ impl Verb {
             | Self::Unyank(_) => {
                 "interrupted: nothing is lost. What was committed stays, and the same command goes on from there."
             }
+            Self::Install(_) | Self::Update(_) | Self::Remove(_) | Self::Download(_) | Self::Import(_) => {
+                "interrupted: nothing is half done. The same command goes on from there."
+            }
+            Self::Serve(_) => "stopping; what is under way is finished first (once more ends it at once)",
             Self::Doctor(_) => "interrupted: what it wrote below doctor/ in the store may stay there, and does no harm",
             _ => "interrupted",
         }
@@ -187,7 +221,7 @@ pub(crate) struct PublicKey {
     pub(crate) hex: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Cache {
     /// The folder for caches and for what this machine trusted last [default: the system's place for caches]
     #[arg(long, value_name = "FOLDER", env = "GGEN_MARKET_CACHE", hide_env_values = true)]
@@ -195,11 +229,18 @@ pub(crate) struct Cache {
 }
 
 /// Where to read, and what to trust.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Reader {
-    /// The registry: https://…, http://…, file://…, s3://… or a folder [default: the store of the configuration]
+    /// The registry: https://…, http://…, file://…, s3://… or a folder; may be repeated for mirrors of it [default: the store
+    /// of the configuration]
     #[arg(long, value_name = "PLACE", env = "GGEN_MARKET_REGISTRY", hide_env_values = true)]
-    pub(crate) registry: Option<String>,
+    pub(crate) registry: Vec<String>,
+    /// Which mirror is asked first [default: listed]
+    #[arg(long, value_name = "ORDER", value_enum, env = "GGEN_MARKET_MIRROR_ORDER", hide_env_values = true)]
+    pub(crate) mirror_order: Option<Order>,
+    /// Certificates (PEM) to trust besides those of the system
+    #[arg(long, value_name = "FILE", env = "GGEN_MARKET_CA_FILE", hide_env_values = true)]
+    pub(crate) ca_file: Option<PathBuf>,
     /// The registry's public key, which everything is checked against
     #[arg(long, value_name = "KEY", env = "GGEN_MARKET_KEY", hide_env_values = true)]
     pub(crate) key: Option<String>,
@@ -214,6 +255,16 @@ pub(crate) struct Reader {
     /// Keep nothing on this machine's disk, not even which generation was seen last
     #[arg(long, env = "GGEN_MARKET_NO_CACHE", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub(crate) no_cache: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Order {
+    /// The next one only where one fails
+    Listed,
+    /// The one that answered fastest of late
+    Fastest,
+    /// Each in turn
+    RoundRobin,
 }
 
 /// Which of the registry's states to read.
@@ -441,6 +492,38 @@ pub(crate) struct Doctor {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// The folder of the registry [default: the store of the configuration]
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: Option<PathBuf>,
+    /// The port; 0 is any that is free
+    #[arg(long, value_name = "PORT", default_value_t = 7878)]
+    pub(crate) port: u16,
+    /// The address of this machine to listen on; 0.0.0.0 lets everybody in who can reach it
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(crate) addr: std::net::IpAddr,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CacheVerb {
+    /// What to do
+    #[arg(value_name = "WHAT", value_enum)]
+    pub(crate) what: CacheWhat,
+    #[command(flatten)]
+    pub(crate) cache: Cache,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CacheWhat {
+    /// Print the folder
+    Dir,
+    /// Print how much is in it
+    Size,
+    /// Remove what can be fetched or found again; what this machine trusted last stays
+    Clean,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Mirror {
     /// The registry, or a mirror of it: https://…, http://…, file://…, s3://… or a folder
     #[arg(value_name = "FROM")]
@@ -516,8 +599,14 @@ mod tests {
             }
         }
         missing.extend(config::KEYS.iter().filter(|k| !names(k)).map(|k| format!("the key {k}")));
-        let unknown_to_clap =
-            [settings::SECRET, "GGEN_MARKET_LOG", "GGEN_MARKET_SOURCES", "SOURCE_DATE_EPOCH", "NO_COLOR"];
+        let unknown_to_clap = [
+            settings::SECRET,
+            settings::AUTHORIZATION,
+            "GGEN_MARKET_LOG",
+            "GGEN_MARKET_SOURCES",
+            "SOURCE_DATE_EPOCH",
+            "NO_COLOR",
+        ];
         missing.extend(unknown_to_clap.into_iter().filter(|v| !names(v)).map(Into::into));
         assert!(missing.is_empty(), "docs/cli.md lacks {missing:?}");
     }
@@ -531,7 +620,9 @@ mod tests {
             known.extend(arg.get_long().map(|l| format!("--{l}")));
             known.extend(arg.get_env().map(|e| e.to_string_lossy().into_owned()));
         }
-        known.extend([settings::SECRET, "GGEN_MARKET_LOG", "GGEN_MARKET_SOURCES"].map(Into::into));
+        known.extend(
+            [settings::SECRET, settings::AUTHORIZATION, "GGEN_MARKET_LOG", "GGEN_MARKET_SOURCES"].map(Into::into),
+        );
         let inside = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
         let words = PAGE
             .split(|c| !inside(c))

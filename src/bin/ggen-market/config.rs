@@ -1,9 +1,9 @@
 //! The configuration file, in two phases: the text becomes a table that knows where everything stands, then each key is
 //! checked. All mistakes are told at once, each with its place.
 
-use crate::failure::Failure;
+use crate::{args::Order, failure::Failure};
 use ggen_marketplace::{
-    CargoDependencies, VerifierKey, View,
+    CargoDependencies, TransportOptions, VerifierKey, View,
     trust::{MAX_VALIDITY, Origin},
 };
 use std::{
@@ -25,10 +25,14 @@ pub(crate) const FILE: &str = "ggen-market.toml";
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Every key, in the order in which `init` writes them.
-pub(crate) const KEYS: [&str; 13] = [
+pub(crate) const KEYS: [&str; 18] = [
     "origin",
     "store",
     "registry",
+    "mirrors",
+    "mirror_order",
+    "ca_file",
+    "registries",
     "key",
     "key_file",
     "sources",
@@ -39,6 +43,7 @@ pub(crate) const KEYS: [&str; 13] = [
     "cache",
     "single_writer",
     "store_options",
+    "authorization",
 ];
 
 /// What a configuration file says, its paths made relative to the current directory instead of to the file.
@@ -49,6 +54,11 @@ pub(crate) struct Config {
     pub(crate) origin: Option<Origin>,
     pub(crate) store: Option<String>,
     pub(crate) registry: Option<String>,
+    /// Other registries that dependencies may name: address and key.
+    pub(crate) registries: Vec<(String, VerifierKey)>,
+    pub(crate) mirrors: Vec<String>,
+    pub(crate) mirror_order: Option<Order>,
+    pub(crate) ca_file: Option<PathBuf>,
     pub(crate) key: Option<VerifierKey>,
     pub(crate) key_file: Option<PathBuf>,
     pub(crate) sources: Vec<PathBuf>,
@@ -59,6 +69,8 @@ pub(crate) struct Config {
     pub(crate) cache: Option<PathBuf>,
     pub(crate) single_writer: bool,
     pub(crate) store_options: Vec<(String, String)>,
+    /// Host and value.
+    pub(crate) authorization: Vec<(String, String)>,
 }
 
 impl Config {
@@ -109,7 +121,8 @@ impl Config {
     #[cfg(unix)]
     fn require_private(&self, file: &fs::File) -> Result<(), Failure> {
         use std::os::unix::fs::PermissionsExt as _;
-        let Some((name, _)) = self.store_options.iter().find(|(name, _)| is_secret(name)) else { return Ok(()) };
+        let option = self.store_options.iter().map(|(name, _)| name.as_str()).find(|name| is_secret(name));
+        let Some(name) = option.or(self.authorization.first().map(|_| "authorization")) else { return Ok(()) };
         let path = self.path.as_deref().unwrap_or(Path::new(FILE)).display();
         let unreadable = |e: io::Error| Failure::usage(format!("cannot read the configuration file {path}")).because(e);
         if file.metadata().map_err(unreadable)?.permissions().mode() & 0o077 == 0 {
@@ -154,6 +167,11 @@ impl Check<'_> {
                 "origin" => config.origin = self.text(key, value).and_then(|t| self.parsed(key, value, t.parse())),
                 "store" => config.store = self.text(key, value).map(|t| self.location(t)),
                 "registry" => config.registry = self.text(key, value).map(|t| self.location(t)),
+                "registries" => {
+                    let texts = self.options(key, value).into_iter();
+                    let parsed = texts.map(|(address, text)| Some((address, self.parsed(key, value, text.parse())?)));
+                    config.registries = parsed.collect::<Vec<_>>().into_iter().flatten().collect();
+                }
                 "key" => config.key = self.text(key, value).and_then(|t| self.parsed(key, value, t.parse())),
                 "key_file" => config.key_file = self.text(key, value).map(|t| self.relative(t)),
                 "sources" => config.sources = self.paths(key, value),
@@ -169,6 +187,21 @@ impl Check<'_> {
                 "cache" => config.cache = self.text(key, value).map(|t| self.relative(t)),
                 "single_writer" => config.single_writer = self.truth(key, value),
                 "store_options" => config.store_options = self.options(key, value),
+                "mirrors" => {
+                    config.mirrors = self.list(key, value).into_iter().map(|text| self.location(&text)).collect();
+                }
+                "mirror_order" => {
+                    let order = |text| <Order as clap::ValueEnum>::from_str(text, false);
+                    config.mirror_order = self.text(key, value).and_then(|t| self.parsed(key, value, order(t)));
+                }
+                "ca_file" => config.ca_file = self.text(key, value).map(|t| self.relative(t)),
+                "authorization" => {
+                    config.authorization = self.options(key, value);
+                    for (host, text) in &config.authorization {
+                        let checked = TransportOptions::default().authorize(host, text);
+                        let _ = self.parsed(key, value, checked);
+                    }
+                }
                 unknown => {
                     let hint = match nearest(unknown, &KEYS) {
                         Some(near) => format!("did you mean `{near}`?"),
@@ -214,23 +247,28 @@ impl Check<'_> {
     }
 
     fn paths(&mut self, key: &Key<'_>, value: &Value<'_>) -> Vec<PathBuf> {
+        self.list(key, value).iter().map(|text| self.relative(text)).collect()
+    }
+
+    /// A list of strings that are not empty.
+    fn list(&mut self, key: &Key<'_>, value: &Value<'_>) -> Vec<String> {
         let Some(list) = value.get_ref().as_array() else {
             let message = format!("`{}` must be a list of strings, not {}", key.get_ref(), found(value));
             self.mistake(value.span().start, message, None);
             return Vec::new();
         };
-        let mut paths = Vec::with_capacity(list.len());
+        let mut texts = Vec::with_capacity(list.len());
         for item in list {
             match item.get_ref().as_str() {
                 Some("") => self.mistake(item.span().start, format!("`{}` holds an empty path", key.get_ref()), None),
-                Some(path) => paths.push(self.relative(path)),
+                Some(text) => texts.push(text.to_owned()),
                 None => {
                     let message = format!("`{}` must hold strings, not {}", key.get_ref(), found(item));
                     self.mistake(item.span().start, message, None);
                 }
             }
         }
-        paths
+        texts
     }
 
     fn views(&mut self, key: &Key<'_>, value: &Value<'_>) -> Vec<View> {

@@ -16,11 +16,12 @@ pub(crate) enum Code {
     Untrusted = 5,
     NotFound = 6,
     Unsupported = 7,
+    Unsolvable = 8,
 }
 
 impl Code {
     /// Every code that a verb ends with, and what it means; `--help` prints these lines.
-    pub(crate) const ALL: [(Self, &'static str); 8] = [
+    pub(crate) const ALL: [(Self, &'static str); 9] = [
         (Self::Done, "done"),
         (Self::Failed, "this machine refused: permissions, a full disk, a file that is not there"),
         (Self::Usage, "the command line, the environment or the configuration is wrong"),
@@ -32,6 +33,7 @@ impl Code {
         ),
         (Self::NotFound, "there is no such package, release or generation"),
         (Self::Unsupported, "written by a newer version of this program: upgrade"),
+        (Self::Unsolvable, "no versions fit together, or the lock file does not hold what it would have to"),
     ];
 
     fn of(kind: ErrorKind) -> Self {
@@ -42,6 +44,7 @@ impl Code {
             ErrorKind::Untrusted | ErrorKind::Expired => Self::Untrusted,
             ErrorKind::NotFound => Self::NotFound,
             ErrorKind::Unsupported => Self::Unsupported,
+            ErrorKind::Unsolvable => Self::Unsolvable,
             // Io, and kinds that do not exist yet.
             _ => Self::Failed,
         }
@@ -54,6 +57,9 @@ pub(crate) struct Message {
     /// The kind of error by its remedy.
     kind: &'static str,
     message: String,
+    /// What led to it, where the message alone does not say enough.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    details: Vec<String>,
     /// The causes, the outermost first, without those that the message says already.
     causes: Vec<String>,
     hint: Option<String>,
@@ -72,7 +78,7 @@ impl From<&Error> for Message {
             }
             next = cause.source();
         }
-        Self { kind: word(e.kind()), message, causes, hint: e.hint().map(Into::into) }
+        Self { kind: word(e.kind()), message, details: e.details().to_vec(), causes, hint: e.hint().map(Into::into) }
     }
 }
 
@@ -84,6 +90,9 @@ impl Message {
 
     pub(crate) fn print(&self, ui: &Ui, label: &str) {
         ui.label(label, &self.message);
+        for detail in &self.details {
+            ui.say(&format!("  {}", clean(detail)));
+        }
         for cause in &self.causes {
             ui.say(&format!("  caused by: {}", clean(cause)));
         }
@@ -104,6 +113,7 @@ fn word(kind: ErrorKind) -> &'static str {
         ErrorKind::Expired => "expired",
         ErrorKind::Unsupported => "unsupported",
         ErrorKind::Unavailable => "unavailable",
+        ErrorKind::Unsolvable => "unsolvable",
         ErrorKind::Io => "io",
         _ => "other",
     }
@@ -119,7 +129,10 @@ pub(crate) struct Failure {
 
 impl Failure {
     fn new(code: Code, kind: ErrorKind, message: String) -> Self {
-        Self { code, messages: vec![Message { kind: word(kind), message, causes: Vec::new(), hint: None }] }
+        Self {
+            code,
+            messages: vec![Message { kind: word(kind), message, details: Vec::new(), causes: Vec::new(), hint: None }],
+        }
     }
 
     /// Something that the user gave is wrong.
@@ -130,6 +143,25 @@ impl Failure {
     /// This machine refused: `verb` says what was tried, `path` on what.
     pub(crate) fn io(verb: &str, path: &Path, cause: &io::Error) -> Self {
         Self::new(Code::Failed, ErrorKind::Io, format!("cannot {verb} {}", path.display())).because(cause)
+    }
+
+    /// What was named is not there.
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(Code::NotFound, ErrorKind::NotFound, message.into())
+    }
+
+    /// The lock file would have to change.
+    pub(crate) fn drift(details: Vec<String>) -> Self {
+        let message = "the lock file does not hold what it would have to".to_owned();
+        let mut out = Self::new(Code::Unsolvable, ErrorKind::Unsolvable, message);
+        out.messages.iter_mut().for_each(|m| m.details.clone_from(&details));
+        out.hint("run without --locked and --frozen to resolve anew")
+    }
+
+    /// Says where.
+    pub(crate) fn at(mut self, place: &str) -> Self {
+        self.messages.iter_mut().for_each(|m| m.at(place));
+        self
     }
 
     /// Whoever read standard output has gone. That is how `| head` ends, and no error.

@@ -5,6 +5,8 @@
 
 mod args;
 mod build;
+mod bundle;
+mod cache;
 mod cargo_config;
 mod completions;
 mod config;
@@ -17,21 +19,27 @@ mod gc;
 mod history;
 mod info;
 mod init;
+mod install;
 mod json;
 mod key;
 mod list;
+mod lockfile;
 mod log;
 mod mirror;
+mod outdated;
 mod output;
 mod progress;
 mod publish;
 mod refresh;
+mod resolve;
+mod serve;
 mod settings;
 mod show;
 mod template;
 mod verify;
 mod versions;
 mod views;
+mod why;
 mod yank;
 
 use args::{Cli, Verb};
@@ -103,6 +111,16 @@ async fn supervise(cli: Cli, ui: Ui, key_file_given: bool) -> i32 {
     let interruption_means = cli.verb.interrupted();
     // Armed before anything is done, so that no signal falls between.
     let interrupted = interruption();
+    let serves = matches!(cli.verb, Verb::Serve(_));
+    let interrupted = async move {
+        let code = interrupted.await;
+        if !serves {
+            return code;
+        }
+        // A server is told to stop: that is how its run ends. Only who has no patience breaks it off.
+        ui.say(interruption_means);
+        interruption().await
+    };
     // A task of its own: should it block its thread, signals are heard all the same.
     let mut run = tokio::spawn(run(cli, ui, key_file_given));
     tokio::select! {
@@ -160,12 +178,24 @@ async fn run(cli: Cli, ui: Ui, key_file_given: bool) -> Result<Code, Failure> {
             init::run(args, &Settings::without_file(ui, key_file_given), cli.global.config.as_deref()).await
         }
         Verb::Completions(args) => completions::run(args, &ui),
+        Verb::Serve(args) => serve::run(args, &settings()?, interruption()).await,
+        Verb::Cache(args) => cache::run(args, &settings()?),
         Verb::Key(args) => key::run(args, &settings()?),
         Verb::Build(args) => build::run(args, &settings()?).await,
         Verb::Publish(args) => publish::run(args, &settings()?).await,
         Verb::Refresh(args) => refresh::run(args, &settings()?).await,
         Verb::Views(args) => views::run(args, &settings()?).await,
         Verb::CargoConfig(args) => cargo_config::run(args, &settings()?),
+        Verb::Resolve(args) => resolve::run(args, &settings()?).await,
+        Verb::Install(args) => install::run(args, &settings()?).await,
+        Verb::Update(args) => install::update(args, &settings()?).await,
+        Verb::Remove(args) => install::remove(args, &settings()?).await,
+        Verb::Installed(args) => install::list(args, &settings()?),
+        Verb::Outdated(args) => outdated::run(args, &settings()?).await,
+        Verb::Why(args) => why::run(args, &settings()?),
+        Verb::Download(args) => bundle::download(args, &settings()?).await,
+        Verb::Export(args) => bundle::export(args, &settings()?).await,
+        Verb::Import(args) => bundle::import(args, &settings()?).await,
         Verb::Gc(args) => gc::run(args, &settings()?).await,
         Verb::Yank(args) => yank::yank(args, &settings()?).await,
         Verb::Unyank(args) => yank::unyank(args, &settings()?).await,

@@ -1,14 +1,14 @@
 //! What a run goes by: option, else environment variable, else configuration file, else default; and what is opened by it.
 
 use crate::{
-    args::{Address, Cache, Init, Key, Mirror, Reader, State, ViewArgs, Writer},
+    args::{Address, Cache, Init, Key, Mirror, Order, Reader, State, ViewArgs, Writer},
     config::{self, Config},
     failure::Failure,
     output::Ui,
 };
 use ggen_marketplace::{
-    BuildOptions, Client, ClientOptions, Registry, SigningKey, SnapshotReader, Store, StoreOptions, VerifierKey, View,
-    ViewOptions, default_cache,
+    BuildOptions, Client, ClientOptions, MirrorOrder, Registry, SigningKey, SnapshotReader, Store, StoreOptions,
+    TransportOptions, VerifierKey, View, ViewOptions, default_cache,
     package::{Sha256, Timestamp},
     trust::MAX_VALIDITY,
 };
@@ -22,6 +22,9 @@ use zeroize::Zeroizing;
 
 /// The variable that may hold the secret key itself. (Never an option: command lines are seen by everybody.)
 pub(crate) const SECRET: &str = "GGEN_MARKET_SECRET_KEY";
+
+/// The variable that may hold what is sent as `Authorization` to the registry's host. (Never an option, either.)
+pub(crate) const AUTHORIZATION: &str = "GGEN_MARKET_AUTHORIZATION";
 
 /// More is no key file.
 const MAX_KEY_FILE: u64 = 4096;
@@ -41,6 +44,16 @@ fn filled(text: Option<&String>) -> Option<String> {
 
 fn filled_path(path: Option<&PathBuf>) -> Option<PathBuf> {
     path.filter(|p| !p.as_os_str().is_empty()).cloned()
+}
+
+/// One place, or several addresses apart by spaces, as a variable holds them.
+fn places(text: &str) -> Vec<String> {
+    let parts: Vec<_> = text.split_whitespace().map(str::to_owned).collect();
+    match parts.len() {
+        0 => Vec::new(),
+        1.. if parts.iter().all(|p| p.contains("://")) => parts,
+        _ => vec![text.to_owned()],
+    }
 }
 
 impl Settings {
@@ -82,13 +95,50 @@ impl Settings {
             .ok_or_else(|| self.missing("store", "give --store, set GGEN_MARKET_STORE", "store"))
     }
 
-    /// The registry to read: by default, what the store is.
-    fn registry(&self, given: Option<&String>) -> Result<String, Failure> {
+    /// The registry to read, and its mirrors: by default, what the store is.
+    fn registries(&self, given: &[String]) -> Result<Vec<String>, Failure> {
+        let given: Vec<_> = given.iter().flat_map(|text| places(text)).collect();
+        if !given.is_empty() {
+            // Mirrors in the file are those of the registry in the file.
+            return Ok(given);
+        }
         let store = || filled(env::var("GGEN_MARKET_STORE").ok().as_ref()).or_else(|| self.config.store.clone());
-        filled(given)
-            .or_else(|| self.config.registry.clone())
-            .or_else(store)
-            .ok_or_else(|| self.missing("registry", "give --registry, set GGEN_MARKET_REGISTRY", "registry"))
+        let first = self.config.registry.clone().or_else(|| {
+            // Who lists nothing but mirrors means them.
+            if self.config.mirrors.is_empty() { store() } else { None }
+        });
+        let all: Vec<_> = first.into_iter().chain(self.config.mirrors.iter().cloned()).collect();
+        if all.is_empty() {
+            return Err(self.missing("registry", "give --registry, set GGEN_MARKET_REGISTRY", "registry"));
+        }
+        Ok(all)
+    }
+
+    /// How to read these over HTTP.
+    fn transport(
+        &self,
+        order: Option<Order>,
+        ca_file: Option<&PathBuf>,
+        registries: &[String],
+    ) -> Result<TransportOptions, Failure> {
+        let mut options = TransportOptions::default();
+        options.order = match order.or(self.config.mirror_order) {
+            Some(Order::Fastest) => MirrorOrder::Fastest,
+            Some(Order::RoundRobin) => MirrorOrder::RoundRobin,
+            Some(Order::Listed) | None => MirrorOrder::Listed,
+        };
+        options.ca_files.extend(filled_path(ca_file).or_else(|| self.config.ca_file.clone()));
+        for (host, value) in &self.config.authorization {
+            options.authorize(host, value)?;
+        }
+        let value = env::var(AUTHORIZATION).ok().map(Zeroizing::new).filter(|v| !v.trim().is_empty());
+        let url = registries.iter().find_map(|r| r.strip_prefix("https://").or_else(|| r.strip_prefix("http://")));
+        if let (Some(value), Some(url)) = (value, url) {
+            let authority = url.split(['/', '?', '#']).next().unwrap_or(url);
+            let host = authority.rsplit('@').next().unwrap_or(authority);
+            options.authorize(host, &value)?;
+        }
+        Ok(options)
     }
 
     /// How to open a store. Readers go by it as well: the registry may be in a bucket that is not public.
@@ -217,19 +267,40 @@ impl Settings {
 
     /// Opens a registry to read.
     pub(crate) fn client(&self, given: &Reader) -> Result<Client, Failure> {
-        self.client_of(given.registry.as_ref(), given)
+        self.client_of(None, given)
     }
 
-    /// Opens the registry at that place to read.
+    /// Opens the registry at that place to read; without a place, the one that is set.
     pub(crate) fn client_of(&self, registry: Option<&String>, given: &Reader) -> Result<Client, Failure> {
-        let registry = self.registry(registry)?;
+        let registries = match registry {
+            Some(place) => vec![place.clone()],
+            None => self.registries(&given.registry)?,
+        };
         let key = self.pinned(given.key.as_ref())?;
+        let mut how = self.store_options(false);
+        how.transport = self.transport(given.mirror_order, given.ca_file.as_ref(), &registries)?;
+        let store = Store::open_mirrors(&registries, &how)?;
+        Ok(Client::new(store, &[key], self.client_options(given))?)
+    }
+
+    /// Opens the other registries that dependencies may name, each with the address by which they do.
+    pub(crate) fn others(&self, given: &Reader) -> Result<Vec<(String, Client)>, Failure> {
+        let open = |(address, key): &(String, VerifierKey)| {
+            let mut how = self.store_options(false);
+            how.transport =
+                self.transport(given.mirror_order, given.ca_file.as_ref(), std::slice::from_ref(address))?;
+            let store = Store::open_with(address, &how)?;
+            Ok((address.clone(), Client::new(store, std::slice::from_ref(key), self.client_options(given))?))
+        };
+        self.config.registries.iter().map(open).collect()
+    }
+
+    fn client_options(&self, given: &Reader) -> ClientOptions {
         let mut options = ClientOptions::default();
         options.offline = given.offline;
         options.allow_expired = given.allow_expired;
         options.cache = if given.no_cache { None } else { self.cache_if_any(&given.cache) };
-        let store = Store::open_with(&registry, &self.store_options(false))?;
-        Ok(Client::new(store, &[key], options)?)
+        options
     }
 
     /// Opens a registry to be mirrored.
@@ -238,7 +309,9 @@ impl Settings {
         let mut options = ClientOptions::default();
         options.allow_expired = given.allow_expired;
         options.cache = if given.no_cache { None } else { self.cache_if_any(&given.cache) };
-        let store = Store::open_with(&given.from, &self.store_options(false))?;
+        let mut how = self.store_options(false);
+        how.transport = self.transport(None, None, std::slice::from_ref(&given.from))?;
+        let store = Store::open_with(&given.from, &how)?;
         Ok(Client::new(store, &[key], options)?)
     }
 

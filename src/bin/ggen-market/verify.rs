@@ -46,7 +46,7 @@ fn client(args: &Verify, settings: &Settings) -> Result<Client, Failure> {
     let Some(store) = &args.store else { return settings.client(&args.reader) };
     // An option comes before a variable, so a variable is no second answer.
     let variable = std::env::var("GGEN_MARKET_REGISTRY").ok();
-    if args.reader.registry.as_ref().is_some_and(|r| Some(r) != variable.as_ref()) {
+    if args.reader.registry.iter().any(|r| Some(r) != variable.as_ref()) {
         return Err(Failure::usage("--store and --registry name one thing").hint("give one of them"));
     }
     settings.client_of(Some(store), &args.reader)

@@ -1,19 +1,40 @@
 //! Asking the public side as a plain reader does, and reading what its headers say.
 
-use crate::{
-    Error, ErrorKind, Result,
-    store::{open::redact, url::client},
-};
+use crate::{Error, ErrorKind, Result, store::open::redact};
 use bytes::{Bytes, BytesMut};
 use reqwest::{
     Method, StatusCode,
     header::{CACHE_CONTROL, HeaderMap, HeaderName},
 };
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 use url::Url;
 
 /// For one whole answer: what is fetched is small.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One client for all plain HTTP: it decompresses nothing, and follows no redirect from https to http.
+fn client() -> Result<&'static reqwest::Client> {
+    static CLIENT: OnceLock<Result<reqwest::Client, String>> = OnceLock::new();
+    let made = CLIENT.get_or_init(|| {
+        crate::store::http::install_tls();
+        reqwest::Client::builder()
+            .user_agent(concat!("ggen-market/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(Duration::from_secs(10))
+            .read_timeout(Duration::from_secs(20))
+            .redirect(reqwest::redirect::Policy::custom(|attempt| {
+                let downgrade = attempt.previous().last().is_some_and(|p| p.scheme() == "https")
+                    && attempt.url().scheme() != "https";
+                if attempt.previous().len() > 5 || downgrade {
+                    attempt.error("too many redirects, or one from https to http")
+                } else {
+                    attempt.follow()
+                }
+            }))
+            .build()
+            .map_err(|e| e.to_string())
+    });
+    made.as_ref().map_err(|e| Error::new(ErrorKind::Io, "cannot start an HTTP client").with_source(e.clone()))
+}
 
 /// The public side of a registry.
 pub(super) struct Public {

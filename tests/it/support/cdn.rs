@@ -94,7 +94,8 @@ impl Request {
 impl Shared {
     fn answer(&self, request: &Request) -> Vec<u8> {
         let plus = if self.fault == Fault::PlusIsSpace { " " } else { "+" };
-        let key = request.path.trim_start_matches('/').replace('+', plus).replace("%2B", plus);
+        let path = request.path.split('?').next().unwrap();
+        let key = path.trim_start_matches('/').replace('+', plus).replace("%2B", plus);
         let mut bytes = std::fs::read(self.folder.join(&key)).ok();
         if self.fault == Fault::KeepsAbsence {
             let mut absent = self.absent.lock().unwrap();

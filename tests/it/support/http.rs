@@ -93,7 +93,8 @@ async fn connection(stream: TcpStream, folder: &Path, manner: Manner, (asked, an
             asked.push(format!("{method} {path}"));
             asked.len() - 1
         };
-        let bytes = std::fs::read(folder.join(path.trim_start_matches('/'))).ok();
+        let name = path.split('?').next().unwrap();
+        let bytes = std::fs::read(folder.join(name.trim_start_matches('/'))).ok();
         let tag = bytes.as_ref().map(|b| format!("\"{}\"", ggen_marketplace::package::Sha256::of(b).short()));
         let (status, body) = match (manner, &bytes) {
             (Manner::Silent, _) => return std::future::pending().await,

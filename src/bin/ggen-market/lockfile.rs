@@ -1,0 +1,175 @@
+//! The lock file on disk, and what the verbs that go by it have in common.
+
+use crate::{
+    args::{Choice, Reader},
+    config,
+    failure::Failure,
+    files,
+    settings::Settings,
+};
+use ggen_marketplace::{
+    Client, Error, Resolver,
+    package::{Kind, PackageId, PackageSpec, Timestamp},
+    resolve::{Lock, Locked, Want},
+};
+use serde::Serialize;
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// No minimum age is longer.
+const MAX_AGE: Duration = Duration::from_secs(3650 * 86_400);
+
+/// A lock file and where it is.
+pub(crate) struct LockFile {
+    pub(crate) path: PathBuf,
+    pub(crate) lock: Lock,
+    /// Its text as it was read; `None` where there is none.
+    text: Option<String>,
+}
+
+impl LockFile {
+    /// Reads it; one that is not there is empty.
+    pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => Some(text),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+            Err(e) => return Err(Failure::io("read the lock file", path, &e)),
+        };
+        let lock = match &text {
+            None => Lock::default(),
+            Some(text) => text.parse().map_err(|e| Failure::from(Error::from(e)).at(&path.display().to_string()))?,
+        };
+        Ok(Self { path: path.to_owned(), lock, text })
+    }
+
+    /// Reads one that has to hold something.
+    pub(crate) fn require(path: &Path) -> Result<Self, Failure> {
+        let file = Self::load(path)?;
+        if file.lock.packages().is_empty() {
+            let message = format!("nothing is locked in {}", path.display());
+            return Err(Failure::usage(message).hint("`ggen-market install NAME` locks what it installs"));
+        }
+        Ok(file)
+    }
+
+    /// Whether writing this would change the file.
+    pub(crate) fn differs(&self, lock: &Lock) -> bool {
+        self.text.as_deref().unwrap_or_default() != lock.to_text()
+    }
+
+    /// Writes it, whole or not at all, and only where it differs.
+    pub(crate) fn save(&self, lock: &Lock) -> Result<(), Failure> {
+        if self.differs(lock) { files::write_new(&self.path, lock.to_text().as_bytes(), true, 0o644) } else { Ok(()) }
+    }
+
+    /// The lock file is of the registry that is asked.
+    pub(crate) fn require_origin(&self, client: &Client) -> Result<(), Failure> {
+        let locked = self.lock.registry();
+        if locked.is_empty() || locked == client.origin() {
+            return Ok(());
+        }
+        let message = format!("{} is of {locked}, and the registry is {}", self.path.display(), client.origin());
+        Err(Failure::usage(message)
+            .hint("another lock file is named with --lock-file, another registry with --registry"))
+    }
+
+    /// The locked package that a name means.
+    pub(crate) fn find(&self, spec: &PackageSpec) -> Result<PackageId, Failure> {
+        if spec.version.is_some() {
+            return Err(Failure::usage(format!("leave out the version of {spec}")));
+        }
+        let candidates = spec.candidates().map_err(Error::from)?;
+        let found: Vec<_> = candidates.into_iter().filter(|id| self.lock.find(id).next().is_some()).collect();
+        match &found[..] {
+            [id] => Ok(id.clone()),
+            [] => Err(Failure::not_found(format!("{} is not locked in {}", spec.name, self.path.display()))),
+            _ => Err(Failure::usage(format!("{} is the name of several packages", spec.name)).hint(format!(
+                "say which: {}",
+                found.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
+            ))),
+        }
+    }
+}
+
+/// What is wanted, as a resolver takes it.
+pub(crate) fn wants(lock: &Lock) -> Vec<Want> {
+    lock.wants()
+        .iter()
+        .filter_map(|(id, req)| Some(Want::new(id.kind(), id.name().parse().ok()?, req.clone())))
+        .collect()
+}
+
+/// The kind of a package that is wanted already, where a bare name can only mean that.
+pub(crate) fn known_kind(lock: &Lock, want: &Want) -> Option<Kind> {
+    let spec = PackageSpec { kind: want.kind, name: want.name.clone(), version: None };
+    let candidates = spec.candidates().ok()?;
+    let mut known = candidates.iter().filter(|id| lock.wants().contains_key(*id)).map(PackageId::kind);
+    known.next().filter(|_| known.next().is_none())
+}
+
+/// A resolver that goes by these options.
+pub(crate) fn resolver(
+    client: &Client,
+    choice: &Choice,
+    reader: &Reader,
+    settings: &Settings,
+) -> Result<Resolver, Failure> {
+    let mut resolver = client.resolve().optional(choice.optional);
+    for (address, other) in settings.others(reader)? {
+        resolver = resolver.registry(address, other);
+    }
+    for want in &choice.overrides {
+        resolver = resolver.override_with(want.clone());
+    }
+    if let Some(text) = choice.exclude_newer.as_ref().filter(|t| !t.is_empty()) {
+        // A day means all of it.
+        let time = if text.len() == 10 { format!("{text}T23:59:59Z") } else { text.clone() };
+        let time: Timestamp = time.parse().map_err(|_| {
+            Failure::usage(format!("--exclude-newer: {text:?} is no time"))
+                .hint("for instance 2026-11-23 or 2026-11-23T15:20:57Z")
+        })?;
+        resolver = resolver.exclude_newer(time);
+    }
+    if let Some(text) = choice.min_age.as_ref().filter(|t| !t.is_empty()) {
+        resolver = resolver
+            .min_age(config::duration_up_to(text, MAX_AGE).map_err(|e| Failure::usage(format!("--min-age: {e}")))?);
+    }
+    Ok(resolver)
+}
+
+/// One locked or resolved package in JSON.
+#[derive(Serialize)]
+pub(crate) struct Row {
+    pub(crate) kind: Kind,
+    pub(crate) name: String,
+    pub(crate) version: String,
+}
+
+impl From<&Locked> for Row {
+    fn from(p: &Locked) -> Self {
+        Self { kind: p.id.kind(), name: p.name.to_string(), version: p.version.to_string() }
+    }
+}
+
+/// What differs between two lock files, by package: its versions before and after.
+pub(crate) fn changes(before: &Lock, after: &Lock) -> Vec<(PackageId, Vec<String>, Vec<String>)> {
+    let versions = |lock: &Lock| {
+        let mut out: BTreeMap<PackageId, Vec<String>> = BTreeMap::new();
+        lock.packages().iter().for_each(|p| out.entry(p.id.clone()).or_default().push(p.version.to_string()));
+        out
+    };
+    let (mut old, new) = (versions(before), versions(after));
+    let mut out: Vec<_> = new
+        .into_iter()
+        .map(|(id, versions)| (old.remove(&id).unwrap_or_default(), id, versions))
+        .map(|(old, id, new)| (id, old, new))
+        .collect();
+    out.extend(old.into_iter().map(|(id, versions)| (id, versions, Vec::new())));
+    out.retain(|(_, old, new)| old != new);
+    out.sort();
+    out
+}

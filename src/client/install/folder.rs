@@ -1,0 +1,273 @@
+//! A folder that packages are installed in, and what is known of it (invariant I29).
+//!
+//! ```text
+//! pack/greeter/                  a pack, unpacked
+//! crate/hello-1.0.0/             a crate: several versions of one may be there
+//! .ggen-market/lock              held by whoever changes what has a final name
+//! .ggen-market/installed/…       for each package a marker, outside of what came from an archive
+//! .ggen-market/tmp/…             what is being unpacked; each process has a folder with a lock of its own
+//! ```
+//!
+//! A package's folder appears under its final name by a rename, whole and flushed. Its marker is written before, as one of
+//! something that is being placed, and again after. Whatever moment a process is killed at, the folder is the old one, the
+//! new one, or (on systems that cannot exchange two folders at once) not there; and the next run sees from the marker that it has
+//! to do its work again.
+
+use crate::{
+    Error, ErrorKind, Result,
+    package::{Kind, PackageId, PackageName, Sha256, Version},
+    resolve::install_path,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+/// What a marker says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Installed {
+    /// Its namespace.
+    pub kind: Kind,
+    /// Its name as its author writes it.
+    pub name: PackageName,
+    /// In which version.
+    pub version: Version,
+    /// The origin of the registry that it is from.
+    pub registry: String,
+    /// The digest of its archive.
+    pub sha256: Sha256,
+    /// How many files it has.
+    pub files: u64,
+    /// Bytes of all its files.
+    pub bytes: u64,
+    /// It was being placed: what lies there may be what was there before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unfinished: bool,
+}
+
+impl Installed {
+    /// Which package.
+    pub fn id(&self) -> Result<PackageId> {
+        Ok(PackageId::new(self.kind, &self.name)?)
+    }
+
+    /// Where it is, below the folder that it is installed in.
+    pub fn path(&self) -> Result<PathBuf> {
+        Ok(install_path(&self.id()?, &self.version))
+    }
+}
+
+/// The folder.
+#[derive(Debug, Clone)]
+pub(super) struct Folder {
+    pub(super) root: PathBuf,
+}
+
+/// The right to change what has a final name. Ends when it is dropped.
+pub(super) struct Held<'f> {
+    folder: &'f Folder,
+    _lock: File,
+}
+
+/// A folder for what is not finished. Goes away when it is dropped; if the process is killed, with the next one's help.
+pub(super) struct Workshop {
+    pub(super) path: PathBuf,
+    lock_path: PathBuf,
+    _lock: File,
+}
+
+impl Drop for Workshop {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+        let _ = fs::remove_file(&self.lock_path);
+    }
+}
+
+fn open_lock(path: &Path) -> Result<File> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    options.open(path).map_err(|e| Error::io("create", path, e))
+}
+
+impl Folder {
+    fn own(&self) -> PathBuf {
+        self.root.join(".ggen-market")
+    }
+
+    fn marker(&self, place: &Path) -> PathBuf {
+        let mut name = self.own().join("installed").join(place).into_os_string();
+        name.push(".json");
+        name.into()
+    }
+
+    /// Makes the folder where it is not there.
+    pub(super) fn create(&self) -> Result<()> {
+        for folder in ["installed/pack", "installed/crate", "tmp"] {
+            let path = self.own().join(folder);
+            fs::create_dir_all(&path).map_err(|e| Error::io("create", &path, e))?;
+        }
+        for kind in Kind::ALL {
+            let path = self.root.join(kind.as_str());
+            fs::create_dir_all(&path).map_err(|e| Error::io("create", &path, e))?;
+        }
+        Ok(())
+    }
+
+    /// A folder for what this process has not finished. What killed ones left behind is removed: nobody holds its lock.
+    pub(super) fn workshop(&self) -> Result<Workshop> {
+        let tmp = self.own().join("tmp");
+        self.sweep();
+        let failed = |e| Error::io("create a folder in", &tmp, e);
+        loop {
+            let path = tempfile::Builder::new().prefix("run-").tempdir_in(&tmp).map_err(failed)?.keep();
+            let lock_path = path.with_extension("lock");
+            let lock = open_lock(&lock_path)?;
+            lock.lock().map_err(|e| Error::io("lock", &lock_path, e))?;
+            // Between the two somebody may have taken the folder for one that was left behind.
+            if path.is_dir() && lock_path.exists() {
+                return Ok(Workshop { path, lock_path, _lock: lock });
+            }
+            let _ = fs::remove_file(&lock_path);
+        }
+    }
+
+    /// Removes what killed runs left behind, if anything was ever unpacked here.
+    pub(super) fn sweep(&self) {
+        for entry in fs::read_dir(self.own().join("tmp")).into_iter().flatten().flatten() {
+            // Of a run there is a folder, then its lock as well, and at its end for a moment the lock alone.
+            let path = entry.path().with_extension("");
+            let lock_path = path.with_extension("lock");
+            let Ok(lock) = open_lock(&lock_path) else { continue };
+            if lock.try_lock().is_ok() {
+                tracing::debug!("removing what a killed run left in {}", path.display());
+                let _ = fs::remove_dir_all(&path);
+                let _ = fs::remove_file(&lock_path);
+            }
+        }
+    }
+
+    /// Waits until nobody else changes anything here.
+    pub(super) fn hold(&self) -> Result<Held<'_>> {
+        let path = self.own().join("lock");
+        let lock = open_lock(&path)?;
+        lock.lock().map_err(|e| Error::io("lock", &path, e))?;
+        Ok(Held { folder: self, _lock: lock })
+    }
+
+    /// The marker of a package.
+    pub(super) fn read_marker(&self, place: &Path) -> Result<Option<Installed>> {
+        let path = self.marker(place);
+        match fs::read(&path) {
+            Ok(bytes) => match serde_json::from_slice::<Installed>(&bytes) {
+                Ok(marker) => Ok(Some(marker)),
+                Err(e) => {
+                    let message = format!("{} is not a marker of an installed package", path.display());
+                    Err(Error::new(ErrorKind::Invalid, message)
+                        .with_source(e)
+                        .with_hint("remove it, and install again"))
+                }
+            },
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::io("read", &path, e)),
+        }
+    }
+
+    /// Whether a package with these bytes is installed, whole.
+    pub(super) fn has(&self, place: &Path, sha256: &Sha256) -> Result<bool> {
+        let marker = self.read_marker(place)?.filter(|m| !m.unfinished && m.sha256 == *sha256);
+        Ok(marker.is_some() && self.root.join(place).is_dir())
+    }
+
+    /// Everything that is installed, in order.
+    pub(super) fn installed(&self) -> Result<Vec<Installed>> {
+        let mut out = Vec::new();
+        for kind in Kind::ALL {
+            let folder = self.own().join("installed").join(kind.as_str());
+            let entries = match fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) => return Err(Error::io("read", &folder, e)),
+            };
+            for entry in entries {
+                let name = entry.map_err(|e| Error::io("read", &folder, e))?.file_name();
+                // Others are temporary files.
+                let Some(stem) = name.to_str().and_then(|n| n.strip_suffix(".json")) else { continue };
+                out.extend(self.read_marker(&Path::new(kind.as_str()).join(stem))?);
+            }
+        }
+        out.sort_by(|a, b| (a.kind, a.name.normalized(), &a.version).cmp(&(b.kind, b.name.normalized(), &b.version)));
+        Ok(out)
+    }
+}
+
+impl Held<'_> {
+    /// Moves an unpacked, flushed folder to its final name.
+    pub(super) fn place(&self, from: &Path, marker: Installed, workshop: &Workshop) -> Result<()> {
+        let place = marker.path()?;
+        let to = self.folder.root.join(&place);
+        if to.symlink_metadata().is_ok() && self.folder.read_marker(&place)?.is_none() {
+            let message = format!("{} is there already, and was not installed by this program", to.display());
+            return Err(
+                Error::new(ErrorKind::Invalid, message).with_hint("move it away, or install into another folder")
+            );
+        }
+        self.write_marker(&place, &Installed { unfinished: true, ..marker.clone() })?;
+        swap(from, &to, &workshop.path).map_err(|e| Error::io("replace", &to, e))?;
+        flush_folder(to.parent());
+        self.write_marker(&place, &marker)
+    }
+
+    /// Takes a package away. Only what a marker says is ours is touched.
+    pub(super) fn remove(&self, place: &Path, workshop: &Workshop) -> Result<()> {
+        let path = self.folder.root.join(place);
+        let away = workshop.path.join(format!("old-{}", place.file_name().unwrap_or_default().to_string_lossy()));
+        match fs::rename(&path, &away) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io("remove", &path, e)),
+            _ => {}
+        }
+        flush_folder(path.parent());
+        let marker = self.folder.marker(place);
+        match fs::remove_file(&marker) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", &marker, e)),
+            _ => Ok(()),
+        }
+    }
+
+    fn write_marker(&self, place: &Path, marker: &Installed) -> Result<()> {
+        let path = self.folder.marker(place);
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let failed = |e| Error::io("write", &path, e);
+        let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+        serde_json::to_writer_pretty(&mut temporary, marker).map_err(|e| failed(e.into()))?;
+        temporary.write_all(b"\n").and_then(|()| temporary.as_file().sync_all()).map_err(failed)?;
+        temporary.persist(&path).map_err(|e| failed(e.error))?;
+        flush_folder(Some(folder));
+        Ok(())
+    }
+}
+
+fn flush_folder(folder: Option<&Path>) {
+    // Not every system can flush a folder; where it cannot, the rename is as durable as it gets.
+    let _ = folder.and_then(|f| File::open(f).ok()).map(|f| f.sync_all());
+}
+
+/// Puts a folder under a name that another may have; that one ends in the workshop.
+fn swap(from: &Path, to: &Path, workshop: &Path) -> io::Result<()> {
+    if to.symlink_metadata().is_err() {
+        return fs::rename(from, to);
+    }
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        // Both at once: there is no moment without the package.
+        if renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE).is_ok() {
+            return Ok(());
+        }
+    }
+    let name = from.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    fs::rename(to, workshop.join(format!("old-{name}")))?;
+    fs::rename(from, to)
+}
