@@ -10,10 +10,14 @@ use std::{
     fs, io,
     path::{Path as FilePath, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 /// How many files of a view are looked at or written at once.
 const PARALLEL: usize = 32;
+
+/// How often a file is written whose outcome stays unknown.
+const TRIES: u32 = 4;
 
 /// The largest file of a view that is read to be compared: what is larger is not ours.
 const MAX_FILE: u64 = 256 * 1024 * 1024;
@@ -107,11 +111,21 @@ impl Store {
         if !self.single_writer && known {
             let mut options = self.options(class);
             options.mode = there.map_or(PutMode::Create, |t| PutMode::Update(t.version.clone()));
-            match self.inner.put_opts(&path, payload.clone(), options).await {
-                Ok(_) => return Ok(written),
-                Err(StoreError::Precondition { .. } | StoreError::AlreadyExists { .. }) => return Ok(None),
-                Err(StoreError::NotImplemented { .. } | StoreError::NotSupported { .. }) => {}
-                Err(e) => return Err(store_error(self, "write", &file.key, e)),
+            // The client of a bucket repeats nothing that has a condition: it cannot tell whether the first try took effect.
+            // Here it can be told.
+            for attempt in 0..TRIES {
+                match self.inner.put_opts(&path, payload.clone(), options.clone()).await {
+                    Ok(_) => return Ok(written),
+                    Err(StoreError::Precondition { .. } | StoreError::AlreadyExists { .. }) => {
+                        let ours =
+                            attempt > 0 && self.view_file(&file.key).await?.is_some_and(|t| t.bytes == file.bytes);
+                        return Ok(written.filter(|_| ours));
+                    }
+                    Err(StoreError::NotImplemented { .. } | StoreError::NotSupported { .. }) => break,
+                    Err(e) if attempt + 1 == TRIES => return Err(store_error(self, "write", &file.key, e)),
+                    Err(e) => tracing::debug!("{}: {e}", file.key),
+                }
+                tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
             }
         }
         let put = self.inner.put_opts(&path, payload, self.options(class)).await;

@@ -1,5 +1,6 @@
 //! Views: what other programs read. How they are written is here; what they hold is in the modules below.
 
+mod bucket;
 mod cargo;
 mod ggen;
 mod history;

@@ -4,10 +4,12 @@
 //! do (`--delete`, `--force`, `--dry-run`, …) is an option only: a variable that was left over in some shell must not delete.
 
 mod packages;
+mod views;
 
 pub(crate) use packages::{
     Choice, Download, Export, Import, Install, Installed, Outdated, Preference, Remove, Resolve, Update, Why,
 };
+pub(crate) use views::{Address, CargoConfig, PublicKey, ViewArgs, Views};
 
 use crate::template::Template;
 use clap::{
@@ -188,37 +190,11 @@ pub(crate) struct Writer {
     pub(crate) cache: Cache,
 }
 
-/// Which views to write, and the address that stands in them.
-#[derive(Debug, Args)]
-pub(crate) struct ViewArgs {
-    /// The views to write for other readers: plain, cargo, ggen; separated by commas, or "none"
-    #[arg(long, value_name = "LIST", env = "GGEN_MARKET_VIEWS", hide_env_values = true)]
-    pub(crate) views: Option<String>,
-    #[command(flatten)]
-    pub(crate) address: Address,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Address {
-    /// Where readers find the store over HTTP [default: the registry of the configuration]
-    #[arg(long, value_name = "URL", env = "GGEN_MARKET_PUBLIC_URL", hide_env_values = true)]
-    pub(crate) public_url: Option<String>,
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct Key {
     /// The file with the secret key (GGEN_MARKET_SECRET_KEY may hold the key itself)
     #[arg(long, value_name = "FILE", env = "GGEN_MARKET_KEY_FILE", hide_env_values = true)]
     pub(crate) key_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct PublicKey {
-    #[command(flatten)]
-    pub(crate) key: Key,
-    /// Print its 32 bytes in hex, as ggen's installer wants them in GGEN_MARKETPLACE_PUBLIC_KEY
-    #[arg(long)]
-    pub(crate) hex: bool,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -338,27 +314,6 @@ pub(crate) struct Publish {
 pub(crate) struct Refresh {
     #[command(flatten)]
     pub(crate) writer: Writer,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Views {
-    /// Look at every file of them, also where they seem to be up to date
-    #[arg(long)]
-    pub(crate) rebuild: bool,
-    #[command(flatten)]
-    pub(crate) writer: Writer,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CargoConfig {
-    /// What Cargo is to call the registry [default: from the registry's origin]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) name: Option<String>,
-    /// Use it instead of crates.io as well
-    #[arg(long)]
-    pub(crate) replace_crates_io: bool,
-    #[command(flatten)]
-    pub(crate) address: Address,
 }
 
 #[derive(Debug, Args)]
@@ -564,83 +519,4 @@ pub(crate) fn command() -> clap::Command {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{config, failure::Code, settings};
-
-    const PAGE: &str = include_str!("../../../docs/cli.md");
-
-    #[test]
-    fn the_command_tree_is_sound() {
-        command().debug_assert();
-    }
-
-    /// Whether the page names a word as code, and not only as a part of another one.
-    fn names(word: &str) -> bool {
-        let inside = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
-        let code = PAGE.split('`').skip(1).step_by(2);
-        code.into_iter().any(|code| code.split(|c| !inside(c)).any(|w| w == word))
-    }
-
-    #[test]
-    fn the_manual_names_every_verb_option_and_variable() {
-        let mut tree = command();
-        tree.build();
-        let mut missing = Vec::new();
-        for verb in tree.get_subcommands() {
-            let heading = format!("\n### `{}", verb.get_name());
-            if !PAGE.contains(&heading) {
-                missing.push(format!("a heading for {}", verb.get_name()));
-            }
-            for arg in verb.get_arguments() {
-                let option = arg.get_long().map(|l| format!("--{l}"));
-                let variable = arg.get_env().map(|e| e.to_string_lossy().into_owned());
-                missing.extend(option.into_iter().chain(variable).filter(|w| w != "--help" && !names(w)));
-            }
-        }
-        missing.extend(config::KEYS.iter().filter(|k| !names(k)).map(|k| format!("the key {k}")));
-        let unknown_to_clap = [
-            settings::SECRET,
-            settings::AUTHORIZATION,
-            "GGEN_MARKET_LOG",
-            "GGEN_MARKET_SOURCES",
-            "SOURCE_DATE_EPOCH",
-            "NO_COLOR",
-        ];
-        missing.extend(unknown_to_clap.into_iter().filter(|v| !names(v)).map(Into::into));
-        assert!(missing.is_empty(), "docs/cli.md lacks {missing:?}");
-    }
-
-    #[test]
-    fn the_manual_names_no_verb_option_or_variable_that_is_not() {
-        let mut tree = command();
-        tree.build();
-        let mut known = vec!["--help".to_owned(), "--version".to_owned()];
-        for arg in tree.get_subcommands().flat_map(clap::Command::get_arguments) {
-            known.extend(arg.get_long().map(|l| format!("--{l}")));
-            known.extend(arg.get_env().map(|e| e.to_string_lossy().into_owned()));
-        }
-        known.extend(
-            [settings::SECRET, settings::AUTHORIZATION, "GGEN_MARKET_LOG", "GGEN_MARKET_SOURCES"].map(Into::into),
-        );
-        let inside = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
-        let words = PAGE
-            .split(|c| !inside(c))
-            .filter(|w| w.starts_with("GGEN_MARKET_") || (w.starts_with("--") && w.len() > 3 && !w.starts_with("---")));
-        let unknown: Vec<_> = words.filter(|w| !known.iter().any(|k| k == w)).collect();
-        assert!(unknown.is_empty(), "docs/cli.md names {unknown:?}");
-        for heading in PAGE.lines().filter_map(|l| l.strip_prefix("### `")) {
-            let verb = heading.split(|c| !inside(c)).next().unwrap();
-            assert!(tree.find_subcommand(verb).is_some(), "{verb}");
-        }
-    }
-
-    #[test]
-    fn the_manual_has_every_exit_code_with_its_meaning() {
-        for (code, meaning) in Code::ALL {
-            let row = format!("| {} | {meaning} |", code as i32);
-            assert!(PAGE.contains(&row), "docs/cli.md lacks {row:?}");
-        }
-        assert!(PAGE.contains("| 130 |") && PAGE.contains("| 143 |"));
-    }
-}
+mod tests;

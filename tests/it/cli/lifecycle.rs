@@ -118,7 +118,7 @@ fn every_verb_prints_one_json_document() {
     let built = members(&["build", "--source", "packages", "--json"]);
     assert_eq!(
         built,
-        "added bytes changes committed deletion_skipped dry_run generation objects refused removed scan seconds unchanged unyanked yanked"
+        "added bytes changes committed deletion_skipped dry_run generation objects refused removed scan seconds unchanged unyanked views yanked"
     );
     assert_eq!(
         members(&["info", "hello", "--json"]),
@@ -145,7 +145,7 @@ fn every_verb_prints_one_json_document() {
         gc,
         "collected dry_run generation keeps live marked pins purged ready restored spared trash unknown young"
     );
-    assert_eq!(members(&["key", "--json"]), "key origin");
+    assert_eq!(members(&["key", "--json"]), "hex key origin");
 }
 
 #[test]

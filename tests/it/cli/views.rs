@@ -48,6 +48,9 @@ fn every_verb_that_writes_brings_the_views_along() {
 
     // An audit has nothing to say of views.
     s.run(&["verify", "--all", "--registry", "registry"]).ok();
+    // A mirror has another address: it copies none.
+    s.run(&["mirror", "registry", "copy"]).ok();
+    assert!(s.path("copy/log").exists() && !s.path("copy/index").exists() && !s.path("copy/views").exists());
     // A dry run writes none.
     std::fs::remove_file(s.path("registry/views/cargo")).unwrap();
     s.run(&["build", "--source", "packages", "--dry-run"]).ok();
