@@ -76,7 +76,7 @@ pub use client::{
 };
 pub use error::{Error, ErrorKind, Result};
 pub use publish::{BuildOptions, Progress, RandomSource, Registry, Report};
-pub use store::{Store, StoreOptions};
+pub use store::{Diagnosis, DoctorOptions, Finding, Outcome, Store, StoreOptions};
 pub use trust::{SigningKey, VerifierKey};
 
 /// Every parser of an unsigned remote object, for `fuzz/`.

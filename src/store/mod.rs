@@ -3,6 +3,7 @@
 
 mod clock;
 mod cloud;
+mod doctor;
 mod http;
 mod open;
 mod probe;
@@ -11,6 +12,7 @@ mod trusted;
 mod url;
 mod write;
 
+pub use doctor::{Diagnosis, DoctorOptions, Finding, Outcome};
 pub use open::{Store, StoreOptions};
 pub(crate) use read::{Fetched, PARALLEL, load_nodes};
 pub(crate) use trusted::TrustedState;

@@ -24,7 +24,8 @@ pub(crate) async fn stream_url(url: &str, link: Link) -> Result<BoxStream<'stati
     Ok(checked(bytes.boxed(), link, shown))
 }
 
-fn client() -> Result<&'static reqwest::Client> {
+/// One client for all plain HTTP: it decompresses nothing, and follows no redirect from https to http.
+pub(super) fn client() -> Result<&'static reqwest::Client> {
     static CLIENT: OnceLock<Result<reqwest::Client, String>> = OnceLock::new();
     let made = CLIENT.get_or_init(|| {
         super::http::install_tls();

@@ -1,6 +1,7 @@
 //! The command line: the real program, in folders of its own.
 
 mod config;
+mod doctor;
 mod errors;
 mod lifecycle;
 mod network;

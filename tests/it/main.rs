@@ -8,6 +8,7 @@ mod client;
 mod crash;
 mod deploy;
 mod docs;
+mod doctor;
 mod http;
 mod layering;
 mod manifest;

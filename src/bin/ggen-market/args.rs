@@ -97,6 +97,8 @@ pub(crate) enum Verb {
     Diff(Diff),
     /// Audit a registry: is everything that it promises there, and right?
     Verify(Verify),
+    /// Try out a store, and the CDN in front of it: does it keep what a registry needs?
+    Doctor(Doctor),
     /// Print the public key that readers pin
     Key(Key),
     /// Print a completion script for a shell
@@ -104,12 +106,15 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
-    /// Whether it changes a registry.
-    pub(crate) fn writes(&self) -> bool {
-        matches!(
-            self,
-            Self::Init(_) | Self::Build(_) | Self::Publish(_) | Self::Refresh(_) | Self::Yank(_) | Self::Unyank(_)
-        )
+    /// What to say when somebody has ended it early.
+    pub(crate) fn interrupted(&self) -> &'static str {
+        match self {
+            Self::Init(_) | Self::Build(_) | Self::Publish(_) | Self::Refresh(_) | Self::Yank(_) | Self::Unyank(_) => {
+                "interrupted: nothing is lost. What was committed stays, and the same command goes on from there."
+            }
+            Self::Doctor(_) => "interrupted: what it wrote below doctor/ in the store may stay there, and does no harm",
+            _ => "interrupted",
+        }
     }
 }
 
@@ -322,6 +327,25 @@ pub(crate) struct Verify {
     pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) reader: Reader,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// The store: a folder, s3://bucket/prefix, gs://…, az://…
+    #[arg(long, value_name = "STORE", env = "GGEN_MARKET_STORE", hide_env_values = true)]
+    pub(crate) store: Option<String>,
+    /// Where readers get the registry from, to be tried out as well: https://…
+    #[arg(long, value_name = "URL", env = "GGEN_MARKET_PUBLIC_URL", hide_env_values = true)]
+    pub(crate) public_url: Option<String>,
+    /// The registry's public key: with it the checkpoint is opened, and blobs are fetched through the public URL
+    #[arg(long, value_name = "KEY", env = "GGEN_MARKET_KEY", hide_env_values = true)]
+    pub(crate) key: Option<String>,
+    /// Nobody else ever writes to this store: that it ignores conditions is a warning then, and no failure
+    #[arg(long, env = "GGEN_MARKET_SINGLE_WRITER", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) single_writer: bool,
+    /// Fewer writers, rounds and objects: faster, and less certain
+    #[arg(long)]
+    pub(crate) quick: bool,
 }
 
 #[derive(Debug, Args)]

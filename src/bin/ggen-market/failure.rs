@@ -28,7 +28,7 @@ impl Code {
         (Self::Unavailable, "the network or the store did not answer as it should: try again later"),
         (
             Self::Untrusted,
-            "not trusted: a signature or digest does not hold, the registry expired, verify found problems",
+            "not trusted: a signature or digest does not hold, it expired, verify or doctor found problems",
         ),
         (Self::NotFound, "there is no such package, release or generation"),
         (Self::Unsupported, "written by a newer version of this program: upgrade"),

@@ -8,6 +8,7 @@ mod build;
 mod completions;
 mod config;
 mod diff;
+mod doctor;
 mod failure;
 mod fetch;
 mod files;
@@ -95,7 +96,7 @@ fn exit(code: i32) -> ExitCode {
 
 /// Runs the verb until it ends or the user has enough.
 async fn supervise(cli: Cli, ui: Ui, key_file_given: bool) -> i32 {
-    let writes = cli.verb.writes();
+    let interruption_means = cli.verb.interrupted();
     // Armed before anything is done, so that no signal falls between.
     let interrupted = interruption();
     // A task of its own: should it block its thread, signals are heard all the same.
@@ -114,11 +115,7 @@ async fn supervise(cli: Cli, ui: Ui, key_file_given: bool) -> i32 {
             run.abort();
             let _ = tokio::time::timeout(PATIENCE, run).await;
             ui.say("");
-            ui.say(if writes {
-                "interrupted: nothing is lost. What was committed stays, and the same command goes on from there."
-            } else {
-                "interrupted"
-            });
+            ui.say(interruption_means);
             code
         }
     }
@@ -173,6 +170,7 @@ async fn run(cli: Cli, ui: Ui, key_file_given: bool) -> Result<Code, Failure> {
         Verb::History(args) => history::run(args, &settings()?).await,
         Verb::Diff(args) => diff::run(args, &settings()?).await,
         Verb::Verify(args) => verify::run(args, &settings()?).await,
+        Verb::Doctor(args) => doctor::run(args, &settings()?).await,
     }
 }
 

@@ -51,6 +51,11 @@ impl Ui {
         self.bars
     }
 
+    /// Whether only errors are wanted.
+    pub(crate) fn quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Whether standard error may hold colors.
     pub(crate) fn colors_messages(&self) -> bool {
         self.err_color

@@ -201,11 +201,16 @@ impl Settings {
         Ok(Client::new(store, &[key], options)?)
     }
 
+    /// The public key, if one is set.
+    pub(crate) fn pinned_if_any(&self, given: Option<&String>) -> Result<Option<VerifierKey>, Failure> {
+        Ok(match filled(given) {
+            Some(text) => Some(text.parse::<VerifierKey>()?),
+            None => self.config.key.clone(),
+        })
+    }
+
     fn pinned(&self, given: &Reader) -> Result<VerifierKey, Failure> {
-        if let Some(text) = filled(given.key.as_ref()) {
-            return Ok(text.parse::<VerifierKey>()?);
-        }
-        self.config.key.clone().ok_or_else(|| {
+        self.pinned_if_any(given.key.as_ref())?.ok_or_else(|| {
             let ways = "take it from the registry's operator, who prints it with `ggen-market key`; then give --key, \
                         set GGEN_MARKET_KEY";
             self.missing("public key to check the registry against", ways, "key")

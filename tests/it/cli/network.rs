@@ -92,3 +92,24 @@ async fn an_interrupted_run_ends_at_once_and_says_what_is_lost() {
         .ok()
         .says(&["1 release added, 3 unchanged; generation 2"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg(unix)]
+async fn an_interrupted_doctor_says_what_it_leaves_and_the_next_one_does_not_care() {
+    let s = Sandbox::published();
+    let server = Server::silent().await;
+    let mut child = s.start(&["doctor", "--quick", "--public-url", &server.url, "-vv"]);
+    let said = running(&mut child);
+    for _ in 0..200 {
+        // Everything else was tried by then.
+        if s.path("registry/doctor").exists() && !server.asked().is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let (code, text) = ends(child, said, "INT");
+    assert_eq!((code, text.contains("below doctor/ in the store may stay")), (Some(130), true), "{text}");
+    assert!(s.path("registry/doctor").exists());
+    s.run(&["doctor", "--quick"]).ok();
+    s.run(&["verify", "--all"]).ok();
+}

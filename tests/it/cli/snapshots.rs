@@ -45,6 +45,11 @@ fn matched(text: &str, before: Option<char>) -> Option<(&'static str, usize)> {
     }
     let number = run(text, |c| c.is_ascii_digit() || c == '.');
     let unit = |u: &str| number > 0 && text[number..].starts_with(u);
+    for (unit, word) in [(" ms", "[MS]"), (" MB/s", "[RATE]"), ("/s", "[RATE]")] {
+        if number > 0 && text[number..].starts_with(unit) {
+            return Some((word, number + unit.len()));
+        }
+    }
     ["B", "kB", "MB"]
         .iter()
         .find(|u| unit(&format!(" {u}")))
@@ -149,6 +154,12 @@ fn errors() {
             &["list", "--key", "registry.example.com/ggen+00000000+AQO5hfhsRC2bUnHHDfoUUYBFS+NwSaf/KplT30lv2XnG"],
         ],
     );
+}
+
+#[test]
+fn the_doctor_of_a_folder() {
+    let s = Sandbox::published();
+    check(&s, "doctor", &[&["doctor"], &["doctor", "-h"]]);
 }
 
 #[test]

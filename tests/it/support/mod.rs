@@ -1,6 +1,8 @@
 //! What more than one subject's tests need.
 
+pub(crate) mod cdn;
 pub(crate) mod http;
+pub(crate) mod odd;
 pub(crate) mod referee;
 pub(crate) mod rules;
 pub(crate) mod s3;
