@@ -5,6 +5,7 @@
 //! nothing unverified reaches the decompressor. And every JSON object is written in one way: members in the order of their
 //! names, no white space, defaults left out.
 
+pub(crate) mod bundle;
 mod changes;
 mod gz;
 pub(crate) mod keys;
@@ -13,6 +14,7 @@ mod prefix;
 mod shard;
 mod snapshot;
 
+pub use bundle::{BUNDLE_VERSION, SearchBundle};
 pub use changes::{ChangedRelease, Changes, ReleaseChange};
 pub use gz::Object;
 #[cfg(test)]
@@ -40,6 +42,10 @@ pub mod limits {
     pub const CHANGES: u64 = 256 * 1024 * 1024;
     /// A change list, uncompressed.
     pub const CHANGES_RAW: u64 = 1024 * 1024 * 1024;
+    /// A search bundle: what a reader takes into memory.
+    pub const BUNDLE: u64 = 1024 * 1024 * 1024;
+    /// The tail of a search bundle.
+    pub const BUNDLE_TAIL: u64 = 64 * 1024 * 1024;
     /// The uncompressed record bytes of a shard that is not split further.
     pub const SHARD_BODY: u64 = 64 * 1024;
 }
@@ -170,6 +176,7 @@ pub(crate) fn parse_all(raw: &[u8]) {
     let _ = Snapshot::read(raw);
     let _ = Changes::read(raw);
     let _ = inflate(raw, 1 << 20);
+    let _ = bundle::Tail::read(bytes::Bytes::copy_from_slice(raw));
     for prefix in [Prefix::ROOT, Prefix::ROOT.child(true)] {
         let _ = Page::read(raw, prefix);
         if let Ok(shard) = Shard::read(raw.to_vec(), prefix) {
