@@ -67,6 +67,7 @@ pub mod format;
 mod index;
 pub mod package;
 mod publish;
+mod search;
 pub mod source;
 mod store;
 pub mod trust;
@@ -76,6 +77,7 @@ pub use client::{
 };
 pub use error::{Error, ErrorKind, Result};
 pub use publish::{BuildOptions, Progress, RandomSource, Registry, Report};
+pub use search::{Facet, SearchHit, SearchOrder, SearchRequest, SearchResults};
 pub use store::{Diagnosis, DoctorOptions, Finding, Outcome, Store, StoreOptions};
 pub use trust::{SigningKey, VerifierKey};
 

@@ -14,7 +14,7 @@ mod write;
 
 pub use doctor::{Diagnosis, DoctorOptions, Finding, Outcome};
 pub use open::{Store, StoreOptions};
-pub(crate) use read::{Fetched, PARALLEL, load_nodes};
+pub(crate) use read::{Fetched, PARALLEL, Part, load_nodes};
 pub(crate) use trusted::TrustedState;
 pub(crate) use url::stream_url;
 pub(crate) use write::{Created, Later, Payload, Put};

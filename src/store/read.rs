@@ -10,8 +10,8 @@ use crate::{
 };
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
-use object_store::{GetOptions, ObjectStoreExt, UpdateVersion, path::Path};
-use std::collections::HashSet;
+use object_store::{GetOptions, GetRange, ObjectStoreExt, UpdateVersion, path::Path};
+use std::{collections::HashSet, ops::Range};
 
 /// How many objects are fetched at once.
 pub(crate) const PARALLEL: usize = 32;
@@ -29,6 +29,15 @@ pub(crate) enum Fetched {
     NotModified,
     /// The store says that it is not there.
     Absent,
+}
+
+/// An answer to a question for a part of an object.
+#[derive(Debug)]
+pub(crate) enum Part {
+    /// These very bytes, not checked yet: a part has no digest of its own here.
+    Bytes(Bytes),
+    /// The store gives whole objects only.
+    Unsupported,
 }
 
 impl Store {
@@ -56,6 +65,30 @@ impl Store {
         let bytes = collect(got.into_stream(), link.size).await.map_err(|e| self.stream_error(&key, e))?;
         format::check(&bytes, link).map_err(|e| e.at(self.place(&key)))?;
         Ok(bytes)
+    }
+
+    /// Reads a part of an immutable object. The length is right; the caller checks the bytes.
+    pub(crate) async fn get_part(&self, link: &Link, range: Range<u64>) -> Result<Part> {
+        let key = keys::blob(&link.sha256);
+        let max = range.end - range.start;
+        let options = GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
+        let got = match self.inner.get_opts(&Path::from(key.as_str()), options).await {
+            Ok(got) => got,
+            // What object_store makes of a 200 where a 206 was asked for.
+            Err(object_store::Error::NotSupported { .. }) => return Ok(Part::Unsupported),
+            Err(e) => return Err(store_error(self, "read", &key, e)),
+        };
+        if got.range != range || got.meta.size != link.size {
+            let found = format!("bytes {}..{} of {}", got.range.start, got.range.end, got.meta.size);
+            let wanted = format!("bytes {}..{} of {}", range.start, range.end, link.size);
+            let reason = format!("{found} where {wanted} were asked for");
+            return Err(format::FormatError::Malformed { what: "answer to a range", reason }.at(self.place(&key)));
+        }
+        let bytes = collect(got.into_stream(), max).await.map_err(|e| self.stream_error(&key, e))?;
+        if bytes.len() as u64 != max {
+            return Err(format::FormatError::Size { got: bytes.len() as u64, want: max }.at(self.place(&key)));
+        }
+        Ok(Part::Bytes(bytes))
     }
 
     /// Reads an object that is stored compressed, and decompresses it.
