@@ -73,10 +73,11 @@ mod store;
 pub mod trust;
 
 pub use client::{
-    Client, ClientOptions, Generation, Package, Pin, Problem, SnapshotReader, Verified, VerifyOptions, default_cache,
+    Client, ClientOptions, Generation, MirrorOptions, MirrorProgress, MirrorReport, NotMirrored, Package, Pin, Problem,
+    SnapshotReader, Verified, VerifyOptions, default_cache,
 };
 pub use error::{Error, ErrorKind, Result};
-pub use publish::{BuildOptions, Progress, RandomSource, Registry, Report};
+pub use publish::{Amount, BuildOptions, GcOptions, GcReport, Progress, RandomSource, Registry, Report};
 pub use search::{Facet, SearchHit, SearchOrder, SearchRequest, SearchResults};
 pub use store::{Diagnosis, DoctorOptions, Finding, Outcome, Store, StoreOptions};
 pub use trust::{SigningKey, VerifierKey};

@@ -1,6 +1,6 @@
 //! Downloading one archive.
 
-use super::SnapshotReader;
+use super::{SnapshotReader, partial};
 use crate::{
     Error, ErrorKind, Result,
     package::{Link, Record},
@@ -22,9 +22,13 @@ impl SnapshotReader {
             return Err(Error::new(ErrorKind::NotFound, message));
         }
         let link = Link { raw: None, sha256: record.archive.sha256, size: record.archive.size };
+        let client = self.client();
         match &record.archive.url {
             Some(url) => store::stream_url(url, link).await,
-            None => self.client().inner.store.stream_linked(link).await,
+            None => {
+                let found = client.inner.store.stream_linked(link).await;
+                client.explained(self.generation(), partial::release(record), found).await
+            }
         }
     }
 

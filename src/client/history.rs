@@ -6,7 +6,7 @@ use crate::{
     format::{ChangedRelease, Changes, Line, PackageLines, ReleaseChange, Snapshot, keys, limits},
     index::{self, Missing, Nodes},
     package::{Sha256, Timestamp, Version},
-    store::{Fetched, PARALLEL},
+    store::{Fetched, PARALLEL, is_absent, may_be_absent},
     trust::Slot,
 };
 use futures::{StreamExt, TryStreamExt};
@@ -50,21 +50,27 @@ pub struct Generation {
     pub slot: Sha256,
     /// The digest of its snapshot. The same as that of the generation before when only the expiry was renewed.
     pub snapshot: Sha256,
-    /// Packages in it.
-    pub packages: u64,
-    /// Releases in it.
-    pub releases: u64,
+    /// Packages in it; `None` where its snapshot was collected as garbage, or where this copy of the registry does not hold
+    /// it.
+    pub packages: Option<u64>,
+    /// Releases in it; likewise.
+    pub releases: Option<u64>,
 }
 
 impl Client {
     /// An older state. A generation is proved to be one by the chain of digests that leads to it from the newest slot.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for a generation that is not there yet, or was collected as garbage; of one that was
+    /// collected in part, also the lookups in it may fail so.
     pub async fn at(&self, pin: Pin) -> Result<SnapshotReader> {
         match pin {
             Pin::Snapshot(sha256) => self.at_snapshot(&sha256).await,
             Pin::Generation(number) => {
                 let slots = self.chain_down_to(number).await?;
                 let slot = slots.first().ok_or_else(|| no_generation(number))?;
-                self.reader(&slot.claim().snapshot, number).await
+                let reader = self.reader(&slot.claim().snapshot, number).await;
+                self.explained(number, format!("generation {number}"), reader).await
             }
         }
     }
@@ -85,15 +91,20 @@ impl Client {
         let slots = self.chain_down_to((last + 1).saturating_sub(newest.max(1))).await?;
         let rows = futures::stream::iter(slots.into_iter().rev()).map(|slot| async move {
             let claim = slot.claim();
-            let reader = self.reader(&claim.snapshot, claim.generation).await?;
+            let reader = match self.reader(&claim.snapshot, claim.generation).await {
+                Ok(reader) => Some(reader),
+                Err(e) if is_absent(&e) && self.was_collected(claim.generation).await?.is_some() => None,
+                Err(e) if may_be_absent(&e) && self.leaves_out(claim.generation).await => None,
+                Err(e) => return Err(e),
+            };
             Ok::<_, Error>(Generation {
                 number: claim.generation,
                 time: claim.time,
                 expires: claim.expires,
                 slot: slot.digest(),
                 snapshot: claim.snapshot.sha256,
-                packages: reader.snapshot().packages,
-                releases: reader.snapshot().releases,
+                packages: reader.as_ref().map(|r| r.snapshot().packages),
+                releases: reader.as_ref().map(|r| r.snapshot().releases),
             })
         });
         rows.buffered(PARALLEL).try_collect().await
@@ -107,7 +118,11 @@ impl Client {
 
     /// The slots from `first` to the newest, in order, each checked to be the one that the next one follows.
     pub(super) async fn chain_down_to(&self, first: u64) -> Result<Vec<Slot>> {
-        let head = self.head().await?;
+        self.chain(first, self.head().await?).await
+    }
+
+    /// The slots from `first` to that one, in order.
+    pub(super) async fn chain(&self, first: u64, head: Slot) -> Result<Vec<Slot>> {
         let last = head.claim().generation;
         if first > last {
             return Err(no_generation(first).with_hint(format!("the newest is {last}")));

@@ -7,17 +7,21 @@
 //! Every call can be dropped at any time (that is how a future is cancelled): nothing is left behind but a temporary file
 //! that the operating system removes.
 
+mod absent;
 mod cache;
 mod fetch;
 mod history;
+mod mirror;
 mod package;
+mod partial;
 mod snapshot;
 mod verify;
 
 pub use history::{Generation, Pin};
+pub use mirror::{MirrorOptions, MirrorProgress, MirrorReport};
 pub use package::Package;
 pub use snapshot::SnapshotReader;
-pub use verify::{Problem, Verified, VerifyOptions};
+pub use verify::{NotMirrored, Problem, Verified, VerifyOptions};
 
 use crate::{
     Error, ErrorKind, Result, cpu,
@@ -184,20 +188,9 @@ impl Client {
                 self.require_fresh(&current.checkpoint)?;
                 return Ok((current.checkpoint.clone(), current.etag.clone()));
             }
-            Fetched::Absent => {
-                let place = store.place(keys::CHECKPOINT);
-                return Err(Error::new(ErrorKind::Unavailable, format!("there is no registry: {place} is not there"))
-                    .with_hint(
-                        "check the address; a registry's address is that of the folder that holds its `checkpoint`",
-                    ));
-            }
+            Fetched::Absent => return Err(no_registry(store)),
         };
-        let in_doubt = |e: crate::trust::TrustError| {
-            let e = Error::from(e);
-            Error::new(e.kind(), format!("{} cannot be trusted", store.place(keys::CHECKPOINT)))
-                .with_hint(e.hint().unwrap_or("ask the registry's operator").to_owned())
-                .with_source(e)
-        };
+        let in_doubt = |e| in_doubt(store, e);
         let seen = Checkpoint::open(bytes, keys).map_err(in_doubt)?;
         let now = Timestamp::now();
         let previous = current.map(|c| &c.checkpoint);
@@ -318,6 +311,20 @@ impl Client {
         // What is inside is replaced as a whole, so a panic elsewhere cannot have left it half-done.
         self.inner.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn no_registry(store: &Store) -> Error {
+    let place = store.place(keys::CHECKPOINT);
+    Error::new(ErrorKind::Unavailable, format!("there is no registry: {place} is not there"))
+        .with_hint("check the address; a registry's address is that of the folder that holds its `checkpoint`")
+}
+
+/// The error for a checkpoint that was read and is not to be believed.
+fn in_doubt(store: &Store, e: crate::trust::TrustError) -> Error {
+    let e = Error::from(e);
+    Error::new(e.kind(), format!("{} cannot be trusted", store.place(keys::CHECKPOINT)))
+        .with_hint(e.hint().unwrap_or("ask the registry's operator").to_owned())
+        .with_source(e)
 }
 
 impl fmt::Debug for Client {

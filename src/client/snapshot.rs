@@ -1,6 +1,9 @@
 //! One verified state of the registry, and lookups in it.
 
-use super::{Client, Package};
+use super::{
+    Client, Package,
+    partial::{self, LeftOut, part_of},
+};
 use crate::{
     Error, ErrorKind, Result,
     format::{Entry, FormatError, Page, Snapshot, limits},
@@ -66,7 +69,8 @@ impl SnapshotReader {
             if let Some((package, _)) = self.client.inner.packages.get(&(entry.link.sha256, key)) {
                 return Ok(Some(package));
             }
-            match self.client.node(&entry).await? {
+            let node = self.client.node(&entry).await;
+            match self.client.explained(self.generation(), id, node).await? {
                 Node::Page(next) => page = Some(next),
                 Node::Shard(shard) => {
                     return Ok(shard.find(&key).map(|lines| self.read(&entry.link.sha256, id, lines)));
@@ -95,8 +99,13 @@ impl SnapshotReader {
             if lacking.is_empty() {
                 break;
             }
-            let mut fetched = self.nodes(lacking);
-            while let Some((entry, node)) = fetched.try_next().await? {
+            let mut fetched = futures::stream::iter(lacking)
+                .map(|entry| async move { (entry, self.client.node(&entry).await) })
+                .buffer_unordered(crate::store::PARALLEL);
+            while let Some((entry, node)) = fetched.next().await {
+                let asked = ids.iter().find(|id| entry.prefix.covers(&id.key()));
+                let what = asked.map_or_else(|| "this".to_owned(), ToString::to_string);
+                let node = self.client.explained(self.generation(), what, node).await?;
                 tree.nodes.insert(entry.link.sha256, node);
             }
         }
@@ -113,7 +122,16 @@ impl SnapshotReader {
     /// # Errors
     /// [`ErrorKind::NotFound`] when there is none, [`ErrorKind::Invalid`] when a bare name means several.
     pub async fn find(&self, spec: &PackageSpec) -> Result<Arc<Package>> {
-        let mut found: Vec<_> = self.get_many(&spec.candidates()?).await?.into_iter().flatten().collect();
+        let found = self.get_many(&spec.candidates()?).await;
+        // A mirror that was made for one of the kinds does not know about the other.
+        let found = found.map_err(|e| match spec.kind {
+            None if partial::is_not_mirrored(&e) => e.with_hint(format!(
+                "if you mean the other one of that name, say its kind: crate:{0}, pack:{0}",
+                spec.name
+            )),
+            _ => e,
+        });
+        let mut found: Vec<_> = found?.into_iter().flatten().collect();
         match (found.pop(), found.is_empty()) {
             (Some(package), true) => Ok(package),
             (None, _) => {
@@ -147,7 +165,7 @@ impl SnapshotReader {
     }
 
     /// Every package, in the order of the index (by hash), read a few nodes ahead: memory stays flat however large the
-    /// registry is.
+    /// registry is. Of a partial mirror those that it holds, with a warning in the log.
     pub fn list(&self) -> impl Stream<Item = Result<Package>> + Send + 'static {
         let reader = self.clone();
         self.shards()
@@ -163,30 +181,42 @@ impl SnapshotReader {
         shard.packages.iter().filter_map(|lines| Some(Package::read(id_of(&lines.label)?, lines))).collect()
     }
 
-    /// Every shard, in order.
+    /// Every shard, in order; of a partial mirror those that it holds.
     pub(super) fn shards(&self) -> impl Stream<Item = Result<(Entry, Node)>> + Send + 'static {
-        let reader = self.clone();
+        let (reader, left_out) = (self.clone(), LeftOut::default());
+        let shared = left_out.clone();
         let leaves = futures::stream::iter(self.shared.top.entries().to_vec())
-            .map(move |entry| reader.clone().leaves(entry))
+            .map(move |entry| reader.clone().leaves(entry, shared.clone()))
             .buffered(AHEAD)
             .try_flatten();
         let reader = self.clone();
         leaves
             .map_ok(move |entry| {
-                let client = reader.client.clone();
-                async move { client.node(&entry).await.map(|node| (entry, node)) }
+                let (client, left_out) = (reader.client.clone(), left_out.clone());
+                let generation = reader.generation();
+                async move {
+                    let node = client.node_if_mirrored(generation, &entry, &left_out).await?;
+                    Ok(node.map(|node| (entry, node)))
+                }
             })
             .try_buffered(AHEAD)
+            .try_filter_map(|found| futures::future::ready(Ok(found)))
     }
 
     /// The shard entries below an entry.
-    async fn leaves(self, entry: Entry) -> Result<futures::stream::Iter<std::vec::IntoIter<Result<Entry>>>> {
+    async fn leaves(
+        self,
+        entry: Entry,
+        left_out: LeftOut,
+    ) -> Result<futures::stream::Iter<std::vec::IntoIter<Result<Entry>>>> {
         let mut out = Vec::new();
         let mut rest = vec![entry];
         while let Some(entry) = rest.pop() {
             if entry.node == crate::format::NodeType::Shard {
                 out.push(Ok(entry));
-            } else if let Node::Page(page) = self.client.node(&entry).await? {
+            } else if let Some(Node::Page(page)) =
+                self.client.node_if_mirrored(self.generation(), &entry, &left_out).await?
+            {
                 rest.extend(page.entries().iter().rev());
             }
         }
@@ -194,11 +224,15 @@ impl SnapshotReader {
     }
 
     pub(super) fn nodes(&self, entries: Vec<Entry>) -> impl Stream<Item = Result<(Entry, Node)>> + use<> {
-        let client = self.client.clone();
+        let (client, generation) = (self.client.clone(), self.generation());
         futures::stream::iter(entries)
             .map(move |entry| {
                 let client = client.clone();
-                async move { client.node(&entry).await.map(|node| (entry, node)) }
+                async move {
+                    let node = client.node(&entry).await;
+                    let node = client.explained(generation, part_of(generation), node).await?;
+                    Ok((entry, node))
+                }
             })
             .buffer_unordered(crate::store::PARALLEL)
     }
@@ -206,7 +240,8 @@ impl SnapshotReader {
     /// Description, readme and manifest of a release, where it has them.
     pub async fn detail(&self, record: &Record) -> Result<Option<Detail>> {
         let Some(link) = &record.detail else { return Ok(None) };
-        let raw = self.client.object(link, limits::NODE, limits::NODE_RAW).await?;
+        let raw = self.client.object(link, limits::NODE, limits::NODE_RAW).await;
+        let raw = self.client.explained(self.generation(), partial::release(record), raw).await?;
         let place = self.client.inner.store.place(&crate::format::keys::blob(&link.sha256));
         let detail: Detail = serde_json::from_slice(&raw)
             .map_err(|e| FormatError::Malformed { what: "detail", reason: e.to_string() }.at(place))?;

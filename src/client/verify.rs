@@ -1,13 +1,19 @@
 //! The audit: is everything that a registry promises really there, and right?
 
-use super::{Client, ClientOptions, Inner, SnapshotReader, package::Package, snapshot::id_of};
+mod blobs;
+mod journal;
+mod partial;
+
+pub use partial::NotMirrored;
+
+use super::{Client, ClientOptions, Inner, SnapshotReader};
 use crate::{
     Error, ErrorKind, Result, cpu,
-    format::{self, Changes, Entry, FormatError, PackageLines, Page, keys, limits},
+    format::{self, Changes, Entry, FormatError, Marks, PackageLines, Page, keys, limits},
     index::{self, Node, Nodes},
     package::{Link, Record, Sha256},
-    store::PARALLEL,
-    trust::Slot,
+    store::{PARALLEL, is_absent},
+    trust::{Boundary, Slot},
 };
 use futures::{StreamExt, TryStreamExt};
 use std::{collections::HashSet, sync::Arc};
@@ -19,12 +25,16 @@ pub struct VerifyOptions {
     /// Every object of every generation, archives and details included. Without it: the log, the newest snapshot and its
     /// index, which is all that a lookup depends on.
     pub all: bool,
+    /// Goes on where an audit of everything was interrupted, at most 24 hours ago and of the same generation: archives and
+    /// details that it found to be right are not read again. Takes the client's cache folder, where each audit of everything
+    /// leaves word of how far it is.
+    pub resume: bool,
 }
 
 impl VerifyOptions {
     /// Everything.
     pub fn all() -> Self {
-        Self { all: true }
+        Self { all: true, resume: false }
     }
 }
 
@@ -42,9 +52,18 @@ pub struct Verified {
     pub packages: u64,
     /// Releases in it.
     pub releases: u64,
-    /// Objects that no generation refers to, and their bytes: left by runs that were interrupted, and harmless. Only known
-    /// of everything ([`VerifyOptions::all`]) and of stores that can be listed, which HTTP cannot.
+    /// Generations that a collection of garbage gave up, as its signed boundary says, and that are not whole any more.
+    pub collected: u64,
+    /// Objects that no generation refers to and no collection has marked yet, and their bytes: left by runs that were
+    /// interrupted, and harmless. Only known of everything ([`VerifyOptions::all`]) and of stores that can be listed, which
+    /// HTTP cannot.
     pub unreferenced: Option<(u64, u64)>,
+    /// Objects that the last collection marked, and their bytes: a later one takes them away. Known when `unreferenced` is.
+    pub marked: Option<(u64, u64)>,
+    /// What is not there and was not meant to be, where this is a mirror of a part or without a history.
+    pub not_mirrored: Option<NotMirrored>,
+    /// Objects that were not read because the audit that this one goes on from found them to be right.
+    pub skipped: u64,
     /// What is wrong; empty when all is well.
     pub problems: Vec<Problem>,
 }
@@ -68,8 +87,11 @@ impl Client {
         // A client of its own: no cache may answer for the store. The trust state is the same.
         let fresh = self.without_caches();
         let head = fresh.head().await?;
-        let mut audit = Audit { client: fresh, seen: HashSet::new(), out: Verified::default() };
+        let mut audit = Audit::new(fresh).await;
         audit.out.generation = head.claim().generation;
+        if options.all {
+            audit.journal = self.journal(head.claim().generation, options.resume);
+        }
         let slots = match audit.client.chain_down_to(0).await {
             Ok(slots) => slots,
             Err(error) => {
@@ -80,13 +102,14 @@ impl Client {
         audit.newest_slot(&slots).await;
         audit.out.objects += slots.len() as u64 + 1;
         audit.snapshots(&slots, options).await;
-        if options.all && audit.out.problems.is_empty() {
-            audit.out.unreferenced = audit.client.inner.store.blobs_outside(&audit.seen).await;
+        if let Some(journal) = audit.journal.take() {
+            journal.finish();
         }
+        audit.collected(options).await;
         Ok(audit.out)
     }
 
-    fn without_caches(&self) -> Self {
+    pub(super) fn without_caches(&self) -> Self {
         let Inner { store, keys, options, trusted, .. } = &*self.inner;
         let options = ClientOptions { cache: None, offline: false, memory: 0, ..options.clone() };
         Self::with_trust(store.clone(), keys.clone(), options, trusted.clone())
@@ -97,12 +120,67 @@ struct Audit {
     client: Client,
     /// Objects that were found to be right: generations share most of theirs.
     seen: HashSet<Sha256>,
+    /// The nodes among them below which nothing has to be looked at again.
+    walked: HashSet<Sha256>,
+    /// What is not there, and which generation cites it: whether that is a problem is known in the end.
+    absent: Vec<Problem>,
     out: Verified,
+    /// What the mirror says that it was meant to hold, if it is one, and what follows from that.
+    part: partial::Part,
+    /// Archives and details to be read.
+    pending: Vec<blobs::Pending>,
+    journal: Option<journal::Journal>,
 }
 
 impl Audit {
     fn problem(&mut self, generation: u64, error: Error) {
-        self.out.problems.push(Problem { generation, error });
+        let problem = Problem { generation, error };
+        if is_absent(&problem.error) { &mut self.absent } else { &mut self.out.problems }.push(problem);
+    }
+
+    /// Tells what was collected from what was lost. The boundary is read in the end: it is written before anything is taken
+    /// away, so whatever was taken away while the audit was under way, it says so by now.
+    async fn collected(&mut self, options: &VerifyOptions) {
+        let newest = self.out.generation;
+        let boundary = match self.client.boundary().await {
+            Ok(boundary) => boundary,
+            Err(error) => {
+                self.out.problems.push(Problem { generation: newest, error });
+                None
+            }
+        };
+        let excused = |p: &Problem| boundary.as_ref().is_some_and(|b| !b.keeps(p.generation));
+        let (collected, lost): (Vec<_>, Vec<_>) = std::mem::take(&mut self.absent).into_iter().partition(excused);
+        self.out.collected = collected.iter().map(|p| p.generation).collect::<HashSet<_>>().len() as u64;
+        self.out.problems.extend(lost);
+        if options.all {
+            self.leftovers(boundary.as_ref()).await;
+        }
+        // Neighbouring generations share most of their objects: what is wrong with one is told once, where readers are.
+        let mut told = HashSet::new();
+        self.out.problems.sort_by_key(|p| std::cmp::Reverse(p.generation));
+        self.out.problems.retain(|p| told.insert(p.error.to_string()));
+        self.out.problems.reverse();
+    }
+
+    /// Counts what no generation refers to: what is marked already, and what is not.
+    async fn leftovers(&mut self, boundary: Option<&Boundary>) {
+        let mut marks = Marks::default();
+        if let Some(boundary) = boundary {
+            match self.client.marks(boundary).await {
+                Ok(list) => {
+                    marks = list;
+                    if let Some(link) = boundary.marks {
+                        self.count(&link);
+                    }
+                }
+                Err(error) => self.out.problems.push(Problem { generation: boundary.generation, error }),
+            }
+        }
+        if self.out.problems.is_empty() {
+            let left = self.client.inner.store.blobs_outside(&self.seen, &marks).await;
+            (self.out.unreferenced, self.out.marked) = left.unzip();
+        }
     }
 
     /// The newest slot came inside the checkpoint; the log has to hold the same.
@@ -124,16 +202,28 @@ impl Audit {
     async fn snapshots(&mut self, slots: &[Slot], options: &VerifyOptions) {
         let wanted = if options.all { slots } else { &slots[slots.len().saturating_sub(1)..] };
         let mut before: Option<SnapshotReader> = None;
+        let boundary = self.client.boundary().await.ok().flatten();
+        let mut was_kept = false;
         for (i, slot) in wanted.iter().enumerate() {
             let (generation, link) = (slot.claim().generation, slot.claim().snapshot);
             let newest = i + 1 == wanted.len();
             if !newest && before.as_ref().is_some_and(|b| *b.link() == link) {
                 continue; // a renewal
             }
+            let kept = boundary.as_ref().is_none_or(|b| b.keeps(generation));
+            if kept != was_kept {
+                // What a generation that was given up may lack, another must not.
+                self.walked.clear();
+                was_kept = kept;
+            }
             match self.client.reader(&link, generation).await {
+                Err(error) if self.is_left_out(generation, &error, partial::What::Generation) => {}
                 Err(error) => self.problem(generation, error),
                 Ok(reader) => {
                     self.count(&link);
+                    if newest && options.all {
+                        self.require_part(&reader).await;
+                    }
                     self.snapshot(&reader, newest, options).await;
                     if let Some(before) = &before {
                         self.superset(before, &reader).await;
@@ -160,7 +250,7 @@ impl Audit {
         let mut rest: Vec<Entry> = reader.top().entries().to_vec();
         while !rest.is_empty() {
             // Of an older generation, only what no other one has been seen to hold.
-            rest.retain(|e| newest || !self.seen.contains(&e.link.sha256));
+            rest.retain(|e| newest || !self.walked.contains(&e.link.sha256));
             let client = self.client.clone();
             let mut nodes = futures::stream::iter(std::mem::take(&mut rest))
                 .map(|entry| {
@@ -172,10 +262,13 @@ impl Audit {
                 match node {
                     Err(error) => {
                         whole = false;
-                        self.problem(generation, error);
+                        if !self.is_left_out(generation, &error, partial::What::Node(&entry)) {
+                            self.problem(generation, error);
+                        }
                     }
                     Ok(node) => {
                         self.count(&entry.link);
+                        self.walked.insert(entry.link.sha256);
                         let packages = self.node(generation, &entry, &node, &mut rest);
                         if options.all {
                             self.blobs(generation, &packages).await;
@@ -185,6 +278,7 @@ impl Audit {
                 }
             }
         }
+        self.read_blobs().await;
         if newest {
             self.out.packages = reader.snapshot().packages;
             self.out.releases = reader.snapshot().releases;
@@ -197,6 +291,7 @@ impl Audit {
             && !self.seen.contains(&link.sha256)
         {
             match self.client.object(&link, limits::CHANGES, limits::CHANGES_RAW).await {
+                Err(error) if self.is_left_out(generation, &error, partial::What::Generation) => {}
                 Err(error) => self.problem(generation, error),
                 Ok(raw) => match Changes::read(&raw) {
                     Ok(_) => drop(self.count(&link)),
@@ -246,33 +341,6 @@ impl Audit {
         }
     }
 
-    /// Reads and hashes the archives and details of these packages.
-    async fn blobs(&mut self, generation: u64, packages: &[Arc<PackageLines>]) {
-        let mut links = Vec::new();
-        for lines in packages {
-            let Some(id) = id_of(&lines.label) else { continue };
-            for record in Package::read(id, lines).releases {
-                links.extend(links_of(&record).into_iter().filter(|l| self.seen.insert(l.sha256)));
-            }
-        }
-        let client = self.client.clone();
-        let mut checks = futures::stream::iter(links)
-            .map(|link| {
-                let client = client.clone();
-                async move { (link, check(&client, link).await) }
-            })
-            .buffer_unordered(PARALLEL);
-        while let Some((link, result)) = checks.next().await {
-            match result {
-                Ok(()) => {
-                    self.out.objects += 1;
-                    self.out.bytes += link.size;
-                }
-                Err(error) => self.problem(generation, error),
-            }
-        }
-    }
-
     /// Nothing that was published is ever lost: every release of a generation is in the next one with the same archive, or
     /// has a tombstone there (I9).
     async fn superset(&mut self, before: &SnapshotReader, after: &SnapshotReader) {
@@ -312,17 +380,8 @@ impl Audit {
 }
 
 /// The objects of this registry that a record links to.
-fn links_of(record: &Record) -> Vec<Link> {
+pub(super) fn links_of(record: &Record) -> Vec<Link> {
     let archive = Link { raw: None, sha256: record.archive.sha256, size: record.archive.size };
     let here = record.archive.url.is_none() && record.removed.is_none();
     here.then_some(archive).into_iter().chain(record.detail).collect()
-}
-
-async fn check(client: &Client, link: Link) -> Result<()> {
-    if link.raw.is_some() {
-        return client.object(&link, limits::NODE, limits::NODE_RAW).await.map(drop);
-    }
-    let mut bytes = client.inner.store.stream_linked(link).await?;
-    while bytes.try_next().await?.is_some() {}
-    Ok(())
 }

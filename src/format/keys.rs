@@ -8,8 +8,14 @@ pub(crate) const CHECKPOINT: &str = "checkpoint";
 /// Where the newest collection of garbage is recorded.
 pub(crate) const BOUNDARY: &str = "gc/boundary";
 
+/// What a mirror says that it holds. Unsigned, and never believed.
+pub(crate) const MIRROR: &str = "mirror.json";
+
 /// Where all immutable objects live.
 pub(crate) const BLOBS: &str = "blobs/sha256";
+
+/// Where collected objects wait until they are purged.
+pub(crate) const TRASH: &str = "trash";
 
 /// What an object is to those who keep copies of it: browsers, proxies, CDNs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +70,16 @@ pub(crate) fn parse_blob(key: &str) -> Option<Sha256> {
     key.strip_prefix(BLOBS)?.strip_prefix('/')?.parse().ok()
 }
 
+/// Where a collected object waits.
+pub(crate) fn trash(sha256: &Sha256) -> String {
+    format!("{TRASH}/{sha256}")
+}
+
+/// The digest in the key of a collected object; `None` for any other key.
+pub(crate) fn parse_trash(key: &str) -> Option<Sha256> {
+    key.strip_prefix(TRASH)?.strip_prefix('/')?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +89,8 @@ mod tests {
         #[test]
         fn a_blob_key_parses_back_and_no_other_text_is_one(bytes: [u8; 32], text in "blobs/sha256/[0-9a-fA-F+]{0,70}|\\PC{0,40}") {
             prop_assert_eq!(parse_blob(&blob(&Sha256(bytes))), Some(Sha256(bytes)));
+            prop_assert_eq!(parse_trash(&trash(&Sha256(bytes))), Some(Sha256(bytes)));
+            prop_assert_eq!(parse_trash(&blob(&Sha256(bytes))), None);
             if let Some(digest) = parse_blob(&text) {
                 prop_assert_eq!(blob(&digest), text);
             }

@@ -9,6 +9,8 @@ pub(crate) mod bundle;
 mod changes;
 mod gz;
 pub(crate) mod keys;
+mod marks;
+mod mirror;
 mod page;
 mod prefix;
 mod shard;
@@ -20,6 +22,8 @@ pub use gz::Object;
 #[cfg(test)]
 pub(crate) use gz::open;
 pub(crate) use gz::{Effort, inflate, unpack};
+pub(crate) use marks::Marks;
+pub(crate) use mirror::MirrorNote;
 pub use page::{Entry, NodeType, Page};
 pub use prefix::Prefix;
 pub(crate) use shard::{Line, PackageLines, Shard};
@@ -46,6 +50,12 @@ pub mod limits {
     pub const BUNDLE: u64 = 1024 * 1024 * 1024;
     /// The tail of a search bundle.
     pub const BUNDLE_TAIL: u64 = 64 * 1024 * 1024;
+    /// A list of marks, stored.
+    pub const MARKS: u64 = 64 * 1024 * 1024;
+    /// A list of marks, uncompressed.
+    pub const MARKS_RAW: u64 = 128 * 1024 * 1024;
+    /// What a mirror says that it holds.
+    pub const MIRROR: u64 = 64 * 1024;
     /// The uncompressed record bytes of a shard that is not split further.
     pub const SHARD_BODY: u64 = 64 * 1024;
 }
@@ -175,6 +185,8 @@ fn shown(prefix: Option<Prefix>) -> String {
 pub(crate) fn parse_all(raw: &[u8]) {
     let _ = Snapshot::read(raw);
     let _ = Changes::read(raw);
+    let _ = Marks::read(raw);
+    let _ = MirrorNote::read(raw);
     let _ = inflate(raw, 1 << 20);
     let _ = bundle::Tail::read(bytes::Bytes::copy_from_slice(raw));
     for prefix in [Prefix::ROOT, Prefix::ROOT.child(true)] {

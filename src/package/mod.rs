@@ -6,6 +6,7 @@ mod detail;
 mod digest;
 pub mod manifest;
 mod name;
+mod pattern;
 mod record;
 mod time;
 mod version;
@@ -13,6 +14,7 @@ mod version;
 pub use detail::{Detail, TextFile};
 pub use digest::{DigestError, Sha256, Sha256Hasher};
 pub use name::{Kind, NameError, PackageId, PackageName, PackageSpec};
+pub use pattern::Pattern;
 pub use record::{
     Archive, ArchiveFormat, Dependency, DependencyKind, External, Link, MAX_SUMMARY, PublisherSignature,
     RECORD_VERSION, Record, RecordError, Removed, Yanked,

@@ -55,7 +55,7 @@ impl Registry {
     /// Brings the changes into the registry. Returns without writing anything when nothing changes, when `dry_run` asks for
     /// it, or when some release has to be read again first ([`Outcome::Stale`]).
     pub(super) async fn commit(&self, batch: &Batch, options: &BuildOptions) -> Result<Committed> {
-        let mut session = Session::begin(batch.watch);
+        let mut session = Session::begin(batch.watch.showing(options.clock));
         // Nodes never change, so a writer that plans anew fetches only those that the winner wrote.
         let mut nodes = Nodes::new();
         for attempt in 0..ATTEMPTS {

@@ -4,11 +4,14 @@
 //! and its checkpoint is signed. Who loses the slot to another writer plans the same changes again on top of the winner's.
 
 mod commit;
+mod gc;
 mod head;
+mod live;
 mod plan;
 mod put;
 mod registry;
 mod stage;
 mod watch;
 
+pub use gc::{Amount, GcOptions, GcReport};
 pub use registry::{BuildOptions, Progress, RandomSource, Registry, Report};

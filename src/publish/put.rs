@@ -48,7 +48,7 @@ const SESSION: Duration = Duration::from_secs(12 * 3600);
 pub(super) struct Session {
     done: HashSet<Sha256>,
     pub(super) tally: Tally,
-    /// The run's.
+    /// The run's, showing what time it is rather than what is stamped.
     watch: Watch,
     /// Its own.
     began: Watch,

@@ -52,6 +52,8 @@ pub type RandomSource = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 pub struct BuildOptions {
     /// The time that is stamped on what is new.
     pub now: Timestamp,
+    /// What time it is, where that is another: by it, it is told how old an object in the store is.
+    pub clock: Timestamp,
     /// How long a checkpoint holds: at most seven days. A build renews it in the second half of that time.
     pub validity: Duration,
     /// Work everything out, and write nothing.
@@ -76,6 +78,7 @@ impl BuildOptions {
     pub fn at(now: Timestamp) -> Self {
         Self {
             now,
+            clock: now,
             validity: MAX_VALIDITY,
             dry_run: false,
             delete: false,
@@ -118,8 +121,11 @@ impl BuildOptions {
 
 impl fmt::Debug for BuildOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { now, validity, dry_run, delete, cache, rescan, limits, progress, random: _ } = self;
-        write!(f, "BuildOptions {{ now: {now}, validity: {validity:?}, dry_run: {dry_run}, delete: {delete}, ")?;
+        let Self { now, clock, validity, dry_run, delete, cache, rescan, limits, progress, random: _ } = self;
+        write!(
+            f,
+            "BuildOptions {{ now: {now}, clock: {clock}, validity: {validity:?}, dry_run: {dry_run}, delete: {delete}, "
+        )?;
         write!(f, "cache: {cache:?}, rescan: {rescan}, limits: {limits:?}, progress: {} }}", progress.is_some())
     }
 }
@@ -219,7 +225,7 @@ impl Registry {
             kind: "snapshot".into(),
         }
         .seal();
-        self.store.put_linked(&snapshot.link, Payload::Bytes(snapshot.bytes), options.now).await?;
+        self.store.put_linked(&snapshot.link, Payload::Bytes(snapshot.bytes), options.clock).await?;
         self.store.flush().await?;
         let claim = Claim {
             origin: self.key.origin().clone(),

@@ -19,6 +19,11 @@ impl Watch {
         Self { start: now, began: Instant::now(), wall: Timestamp::now() }
     }
 
+    /// The same watch, as if it had shown that time when it was started.
+    pub(super) fn showing(self, time: Timestamp) -> Self {
+        Self { start: time, ..self }
+    }
+
     /// How long ago it was started.
     pub(super) fn elapsed(&self) -> Duration {
         self.began.elapsed().max(Timestamp::now().since(self.wall))

@@ -3,18 +3,22 @@
 
 mod clock;
 mod cloud;
+mod copy;
 mod doctor;
 mod http;
 mod open;
 mod probe;
 mod read;
+mod sweep;
 mod trusted;
 mod url;
 mod write;
 
+pub(crate) use copy::Same;
 pub use doctor::{Diagnosis, DoctorOptions, Finding, Outcome};
 pub use open::{Store, StoreOptions};
 pub(crate) use read::{Fetched, PARALLEL, Part, load_nodes};
+pub(crate) use sweep::{Discarded, Listed, Versioned};
 pub(crate) use trusted::TrustedState;
 pub(crate) use url::stream_url;
 pub(crate) use write::{Created, Later, Payload, Put};
@@ -54,6 +58,19 @@ fn store_error(store: &Store, verb: &str, key: &str, e: object_store::Error) -> 
         Some(hint) => error.with_hint(hint),
         None => error,
     }
+}
+
+/// Whether an error says that the store holds no such object.
+pub(crate) fn is_absent(e: &Error) -> bool {
+    let cause = std::error::Error::source(e).and_then(|e| e.downcast_ref::<Cause>());
+    matches!(cause, Some(Cause(object_store::Error::NotFound { .. })))
+}
+
+/// The same, or that it will not tell: buckets whose objects are public and whose list is not call what is absent forbidden.
+/// Good for wording a message.
+pub(crate) fn may_be_absent(e: &Error) -> bool {
+    let cause = std::error::Error::source(e).and_then(|e| e.downcast_ref::<Cause>());
+    is_absent(e) || matches!(cause, Some(Cause(object_store::Error::PermissionDenied { .. })))
 }
 
 /// The `std::io` cause below a store's error, if there is one.

@@ -4,7 +4,7 @@
 use super::{Store, store_error};
 use crate::{
     Error, ErrorKind, Result, cpu,
-    format::{self, Entry, keys},
+    format::{self, Entry, Marks, keys},
     index::{Node, Nodes},
     package::{Link, Sha256, Sha256Hasher},
 };
@@ -131,20 +131,25 @@ impl Store {
         Ok(checked(bytes, link, place))
     }
 
-    /// How many objects the store holds besides these, and their bytes; `None` where the store cannot be listed.
-    pub(crate) async fn blobs_outside(&self, known: &HashSet<Sha256>) -> Option<(u64, u64)> {
+    /// How many objects the store holds besides these, and their bytes: first those that are not marked as garbage, then
+    /// those that are. `None` where the store cannot be listed.
+    pub(crate) async fn blobs_outside(
+        &self,
+        known: &HashSet<Sha256>,
+        marks: &Marks,
+    ) -> Option<((u64, u64), (u64, u64))> {
         let mut listed = self.inner.list(Some(&Path::from(keys::BLOBS)));
-        let (mut count, mut bytes) = (0, 0);
+        let (mut unmarked, mut marked) = ((0, 0), (0, 0));
         while let Some(meta) = listed.try_next().await.ok()? {
-            if keys::parse_blob(meta.location.as_ref()).is_some_and(|digest| !known.contains(&digest)) {
-                count += 1;
-                bytes += meta.size;
+            if let Some(digest) = keys::parse_blob(meta.location.as_ref()).filter(|digest| !known.contains(digest)) {
+                let sum = if marks.marked(&digest).is_some() { &mut marked } else { &mut unmarked };
+                *sum = (sum.0 + 1, sum.1 + meta.size);
             }
         }
-        Some((count, bytes))
+        Some((unmarked, marked))
     }
 
-    fn stream_error(&self, key: &str, e: StreamError) -> Error {
+    pub(super) fn stream_error(&self, key: &str, e: StreamError) -> Error {
         match e {
             StreamError::Store(e) => store_error(self, "read", key, e),
             StreamError::TooLong(max) => Error::new(
@@ -186,13 +191,13 @@ pub(super) fn checked(
     .boxed()
 }
 
-enum StreamError {
+pub(super) enum StreamError {
     Store(object_store::Error),
     TooLong(u64),
 }
 
 /// Takes a stream to its end, never more than `max` bytes.
-async fn collect(
+pub(super) async fn collect(
     mut stream: BoxStream<'static, object_store::Result<Bytes>>,
     max: u64,
 ) -> std::result::Result<Bytes, StreamError> {

@@ -7,6 +7,7 @@ use crate::{
     package::{Link, Sha256Hasher, Timestamp},
 };
 use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use object_store::{
     Attribute, Attributes, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions,
     PutPayload, UpdateVersion, path::Path,
@@ -18,7 +19,7 @@ use tokio::{
 };
 
 /// Files up to this size go up in one request; larger ones in parts of this size, so that memory stays flat.
-const PART: u64 = 8 * 1024 * 1024;
+pub(super) const PART: u64 = 8 * 1024 * 1024;
 
 /// So many parts of one file go up at once.
 const PARTS: usize = 4;
@@ -33,6 +34,10 @@ const CONDITIONAL_TRIES: u32 = 4;
 /// An object of that key that was last written longer ago may be about to be collected as garbage (invariant I10): it is
 /// written again instead of being relied on. A quarter of the shortest grace period.
 const YOUNG: Duration = Duration::from_secs(12 * 3600);
+
+/// The parts of something large, all but the last of one size, each with the room that it takes. What they are in the end
+/// is checked before they end.
+pub(super) type Parts<'a> = BoxStream<'a, Result<(Bytes, OwnedSemaphorePermit)>>;
 
 /// The bytes of an immutable object.
 #[derive(Clone)]
@@ -111,7 +116,7 @@ impl Store {
                 (bytes, Some(room))
             }
             Payload::Later(later) => {
-                self.put_parts(&key, link, &later, now).await?;
+                self.put_parts(link, self.parts_of(link, &later)).await?;
                 return Ok(Put::Written);
             }
         };
@@ -132,11 +137,11 @@ impl Store {
     }
 
     /// How an object is written, with the headers under which a bucket serves it over HTTP.
-    fn options(&self, class: Class) -> PutOptions {
+    pub(super) fn options(&self, class: Class) -> PutOptions {
         PutOptions { attributes: self.attributes(class), ..PutOptions::default() }
     }
 
-    fn attributes(&self, class: Class) -> Attributes {
+    pub(super) fn attributes(&self, class: Class) -> Attributes {
         let mut attributes = Attributes::new();
         if self.backend == Backend::Cloud {
             attributes.insert(Attribute::CacheControl, class.cache_control().into());
@@ -146,26 +151,27 @@ impl Store {
     }
 
     /// Waits until so many bytes more may be in memory.
-    async fn take_room(&self, bytes: u64) -> Result<OwnedSemaphorePermit> {
+    pub(super) async fn take_room(&self, bytes: u64) -> Result<OwnedSemaphorePermit> {
         let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
         // The semaphore is never closed.
         let room = Semaphore::acquire_many_owned(Arc::clone(&self.room), kib).await;
         room.map_err(|e| Error::new(ErrorKind::Io, "no room for an upload").with_source(e))
     }
 
-    /// Uploads something large in parts. The object appears only when the last part is in, so bytes that changed on the way
-    /// never become visible.
-    async fn put_parts(&self, key: &str, link: &Link, later: &Later, now: Timestamp) -> Result<()> {
+    /// Uploads something large in parts. The object appears only when the last part is in and the parts have come to an end
+    /// without an error, so bytes that changed on the way never become visible.
+    pub(super) async fn put_parts(&self, link: &Link, parts: Parts<'_>) -> Result<()> {
+        let key = &keys::blob(&link.sha256);
         let failed = |e| store_error(self, "write", key, e);
         let options =
             PutMultipartOptions { attributes: self.attributes(Class::Blob), ..PutMultipartOptions::default() };
-        let mut upload = self.inner.put_multipart_opts(&Path::from(key), options).await.map_err(failed)?;
-        let sent = self.send_parts(key, link, later, upload.as_mut()).await;
+        let mut upload = self.inner.put_multipart_opts(&Path::from(key.as_str()), options).await.map_err(failed)?;
+        let sent = self.send_parts(key, parts, upload.as_mut()).await;
         let outcome = match sent {
             Ok(()) => match upload.complete().await {
                 Ok(_) => Ok(()),
                 // It may have taken effect: the client's own second try is then told that there is no such upload.
-                Err(_) if self.is_there(key, link, now).await => Ok(()),
+                Err(_) if self.has_size(link).await && self.is_right(link).await => Ok(()),
                 Err(e) => Err(failed(e)),
             },
             Err(e) => Err(e),
@@ -177,44 +183,57 @@ impl Store {
         outcome
     }
 
-    async fn send_parts(&self, key: &str, link: &Link, later: &Later, upload: &mut dyn MultipartUpload) -> Result<()> {
+    async fn send_parts(&self, key: &str, mut parts: Parts<'_>, upload: &mut dyn MultipartUpload) -> Result<()> {
         let sent = |part: std::result::Result<object_store::Result<()>, tokio::task::JoinError>| match part {
             Ok(part) => part.map_err(|e| store_error(self, "write", key, e)),
             Err(e) => Err(Error::new(ErrorKind::Io, "an upload broke off").with_source(e)),
         };
         // Tasks of their own: they go on while the next part waits for room. Dropped, they stop.
-        let mut parts = JoinSet::new();
-        let mut hasher = Sha256Hasher::default();
-        let mut bytes;
-        while hasher.size() < link.size {
-            let len = PART.min(link.size - hasher.size());
-            let room = self.take_room(len).await?;
-            (bytes, hasher) = later.piece(hasher.size(), len, hasher).await?;
+        let mut sending = JoinSet::new();
+        while let Some((bytes, room)) = parts.try_next().await? {
             let part = upload.put_part(PutPayload::from(bytes));
-            parts.spawn(async move {
+            sending.spawn(async move {
                 let _room = room;
                 part.await
             });
-            if parts.len() >= PARTS
-                && let Some(part) = parts.join_next().await
+            if sending.len() >= PARTS
+                && let Some(part) = sending.join_next().await
             {
                 sent(part)?;
             }
         }
-        while let Some(part) = parts.join_next().await {
+        while let Some(part) = sending.join_next().await {
             sent(part)?;
         }
-        if hasher.finish() == link.sha256 { Ok(()) } else { Err(later.changed()) }
+        Ok(())
+    }
+
+    /// The parts of a file; an error at the end if it is not what the link says.
+    fn parts_of<'a>(&'a self, link: &'a Link, later: &'a Later) -> Parts<'a> {
+        let parts = stream::try_unfold(Sha256Hasher::default(), move |hasher| async move {
+            if hasher.size() >= link.size {
+                return if hasher.finish() == link.sha256 { Ok(None) } else { Err(later.changed()) };
+            }
+            let len = PART.min(link.size - hasher.size());
+            let room = self.take_room(len).await?;
+            let (bytes, hasher) = later.piece(hasher.size(), len, hasher).await?;
+            Ok(Some(((bytes, room), hasher)))
+        });
+        parts.boxed()
     }
 
     async fn is_there(&self, key: &str, link: &Link, now: Timestamp) -> bool {
         let Ok(meta) = self.inner.head(&Path::from(key)).await else { return false };
-        let age = now.since(Timestamp::from_unix(meta.last_modified.timestamp()));
-        if meta.size != link.size || age > YOUNG {
-            return false;
-        }
+        // By whichever clock is ahead: what is too young by the wrong one would be relied on, and then be collected.
+        let ahead = u64::try_from(self.clock_ahead().unwrap_or_default()).unwrap_or_default();
+        let age = now.plus(Duration::from_secs(ahead)).since(Timestamp::from_unix(meta.last_modified.timestamp()));
+        meta.size == link.size && age <= YOUNG && self.is_right(link).await
+    }
+
+    /// Whether the right bytes are there: all of them are read.
+    pub(super) async fn is_right(&self, link: &Link) -> bool {
         let Ok(mut stream) = self.stream_linked(*link).await else { return false };
-        while let Some(piece) = futures::StreamExt::next(&mut stream).await {
+        while let Some(piece) = stream.next().await {
             if piece.is_err() {
                 return false;
             }
@@ -296,8 +315,9 @@ impl Store {
         Err(unclear.unwrap_or_else(|| Error::new(ErrorKind::Unavailable, format!("{self} does not answer"))))
     }
 
-    /// Replaces a mutable object: only while it is still the one that was read, where the store knows such a condition, so that a request which was long on its way cannot bring back what was replaced (I12). False when it is
-    /// another one by now.
+    /// Replaces a mutable object: only while it is still the one that was read, where the store knows such a condition, so
+    /// that a request which was long on its way cannot bring back what was replaced (I12). False when it is another one by
+    /// now.
     pub(crate) async fn put_pointer(
         &self,
         key: &str,

@@ -13,7 +13,7 @@ use bytes::Bytes;
 pub(super) const BOUNDARY: &str = "boundary";
 
 /// How many generations can be kept by name.
-const MAX_PINS: usize = 64;
+pub(crate) const MAX_PINS: usize = 64;
 
 /// What a collection of garbage says before it deletes anything: from which generation on everything is kept. It is signed,
 /// so that an auditor can tell what was collected from what was lost; and a writer that finds it to be of its own base

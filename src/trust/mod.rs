@@ -43,6 +43,7 @@ mod origin;
 mod policy;
 
 pub use boundary::Boundary;
+pub(crate) use boundary::MAX_PINS;
 pub use checkpoint::Checkpoint;
 pub use claim::{Claim, MAX_GENERATION, MAX_VALIDITY, Slot};
 pub use error::TrustError;

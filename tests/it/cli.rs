@@ -1,9 +1,11 @@
 //! The command line: the real program, in folders of its own.
 
+mod collect;
 mod config;
 mod doctor;
 mod errors;
 mod lifecycle;
+mod mirror;
 mod network;
 mod secrets;
 mod snapshots;

@@ -5,6 +5,7 @@
 mod archive;
 mod cli;
 mod client;
+mod collect;
 mod crash;
 mod deploy;
 mod docs;
@@ -12,6 +13,7 @@ mod doctor;
 mod http;
 mod layering;
 mod manifest;
+mod mirror;
 mod publish;
 mod registry;
 mod s3;

@@ -10,7 +10,7 @@ use clap::{
 };
 use ggen_marketplace::{
     Pin,
-    package::{Kind, PackageSpec},
+    package::{Kind, PackageSpec, Pattern},
 };
 use std::path::PathBuf;
 
@@ -77,6 +77,8 @@ pub(crate) enum Verb {
     Publish(Publish),
     /// Renew the time until which readers may go by the registry, with nothing new in it
     Refresh(Refresh),
+    /// Take away what no generation that is kept needs: first mark it, and two days later move it to the trash
+    Gc(Gc),
     /// Show a package
     Info(Lookup),
     /// List a package's versions, the newest first
@@ -99,6 +101,8 @@ pub(crate) enum Verb {
     Verify(Verify),
     /// Try out a store, and the CDN in front of it: does it keep what a registry needs?
     Doctor(Doctor),
+    /// Copy a registry, or a part of it, to another place; readers need not trust the copy
+    Mirror(Mirror),
     /// Print the public key that readers pin
     Key(Key),
     /// Print a completion script for a shell
@@ -109,7 +113,14 @@ impl Verb {
     /// What to say when somebody has ended it early.
     pub(crate) fn interrupted(&self) -> &'static str {
         match self {
-            Self::Init(_) | Self::Build(_) | Self::Publish(_) | Self::Refresh(_) | Self::Yank(_) | Self::Unyank(_) => {
+            Self::Init(_)
+            | Self::Build(_)
+            | Self::Publish(_)
+            | Self::Refresh(_)
+            | Self::Gc(_)
+            | Self::Mirror(_)
+            | Self::Yank(_)
+            | Self::Unyank(_) => {
                 "interrupted: nothing is lost. What was committed stays, and the same command goes on from there."
             }
             Self::Doctor(_) => "interrupted: what it wrote below doctor/ in the store may stay there, and does no harm",
@@ -246,6 +257,27 @@ pub(crate) struct Refresh {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Gc {
+    #[command(flatten)]
+    pub(crate) writer: Writer,
+    /// Print what would be kept and what would go, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How many of the newest generations to keep whole; those that readers may still go by are kept anyway
+    #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) keep: u64,
+    /// How long something stays after it was marked, after it was written, and after what cites it expired; at least 48h
+    #[arg(long, value_name = "TIME", default_value = "48h")]
+    pub(crate) grace: String,
+    /// An earlier generation to keep whole; may be repeated, and has to be in every run
+    #[arg(long = "pin", value_name = "GENERATION")]
+    pub(crate) pins: Vec<u64>,
+    /// How long what was taken away stays in the trash
+    #[arg(long, value_name = "TIME", default_value = "30d")]
+    pub(crate) purge_after: String,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Lookup {
     /// NAME or KIND:NAME, with @VERSION for one release
     #[arg(value_name = "PACKAGE")]
@@ -325,6 +357,12 @@ pub(crate) struct Verify {
     /// Every object of every generation, archives included; without it, all that a lookup depends on
     #[arg(long)]
     pub(crate) all: bool,
+    /// Go on where an audit of everything was interrupted within the last 24 hours
+    #[arg(long, requires = "all")]
+    pub(crate) resume: bool,
+    /// The same as --registry
+    #[arg(long, value_name = "STORE")]
+    pub(crate) store: Option<String>,
     #[command(flatten)]
     pub(crate) reader: Reader,
 }
@@ -346,6 +384,36 @@ pub(crate) struct Doctor {
     /// Fewer writers, rounds and objects: faster, and less certain
     #[arg(long)]
     pub(crate) quick: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Mirror {
+    /// The registry, or a mirror of it: https://…, http://…, file://…, s3://… or a folder
+    #[arg(value_name = "FROM")]
+    pub(crate) from: String,
+    /// The copy: a folder (made if it is not there), s3://bucket/prefix, gs://…, az://…
+    #[arg(value_name = "TO")]
+    pub(crate) to: String,
+    /// Only these packages and what they depend on: NAME or KIND:NAME, where * stands for any text; may be repeated
+    #[arg(long, value_name = "PATTERN", num_args = 1..)]
+    pub(crate) only: Vec<Pattern>,
+    /// Older generations too, as far as the source still has them
+    #[arg(long)]
+    pub(crate) history: bool,
+    /// Tell what would be copied, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// The registry's public key, which everything is checked against
+    #[arg(long, value_name = "KEY", env = "GGEN_MARKET_KEY", hide_env_values = true)]
+    pub(crate) key: Option<String>,
+    /// Copy a registry that has expired, with a warning
+    #[arg(long, env = "GGEN_MARKET_ALLOW_EXPIRED", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) allow_expired: bool,
+    #[command(flatten)]
+    pub(crate) cache: Cache,
+    /// Keep nothing on this machine's disk, not even which generation was seen last
+    #[arg(long, env = "GGEN_MARKET_NO_CACHE", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) no_cache: bool,
 }
 
 #[derive(Debug, Args)]

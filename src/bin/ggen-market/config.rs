@@ -275,6 +275,11 @@ fn distance(a: &str, b: &str) -> usize {
 
 /// Reads `7d`, `36h`, `90m` or `30s`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    duration_up_to(text, MAX_VALIDITY)
+}
+
+/// Likewise, with another limit.
+pub(crate) fn duration_up_to(text: &str, most: Duration) -> Result<Duration, String> {
     let bad = || format!("{text:?} is no length of time (expected the form 7d, 36h, 90m or 30s)");
     let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(bad)?;
     let seconds = match unit {
@@ -289,10 +294,8 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     }
     let whole = number.parse::<u64>().ok().and_then(|n| n.checked_mul(seconds)).map(Duration::from_secs);
     match whole {
-        Some(d) if !d.is_zero() && d <= MAX_VALIDITY => Ok(d),
-        _ => {
-            Err(format!("{text} is out of range: more than nothing, at most {} days", MAX_VALIDITY.as_secs() / 86_400))
-        }
+        Some(d) if !d.is_zero() && d <= most => Ok(d),
+        _ => Err(format!("{text} is out of range: more than nothing, at most {} days", most.as_secs() / 86_400)),
     }
 }
 

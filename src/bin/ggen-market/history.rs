@@ -18,8 +18,8 @@ struct Row {
     generation: u64,
     time: Timestamp,
     expires: Timestamp,
-    packages: u64,
-    releases: u64,
+    packages: Option<u64>,
+    releases: Option<u64>,
     slot: Sha256,
     snapshot: Sha256,
 }
@@ -42,8 +42,8 @@ pub(crate) async fn run(args: &History, settings: &Settings) -> Result<Code, Fai
     let rows: Vec<_> = generations
         .iter()
         .map(|g| {
-            let counts = [g.packages.to_string(), g.releases.to_string()];
-            let [packages, releases] = counts;
+            let [packages, releases] =
+                [g.packages, g.releases].map(|n| n.map_or_else(|| "-".to_owned(), |n| n.to_string()));
             vec![g.number.to_string(), g.time.to_string(), packages, releases, g.snapshot.to_string()]
         })
         .collect();

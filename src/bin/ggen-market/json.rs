@@ -35,6 +35,13 @@ fn shown(label: &str) -> String {
     label.replacen('/', ":", 1)
 }
 
+/// So many objects.
+#[derive(Serialize)]
+pub(crate) struct Amount {
+    pub(crate) objects: u64,
+    pub(crate) bytes: u64,
+}
+
 /// One release in a list of versions.
 #[derive(Serialize)]
 pub(crate) struct Release<'a> {

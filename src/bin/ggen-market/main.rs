@@ -12,6 +12,7 @@ mod doctor;
 mod failure;
 mod fetch;
 mod files;
+mod gc;
 mod history;
 mod info;
 mod init;
@@ -19,6 +20,7 @@ mod json;
 mod key;
 mod list;
 mod log;
+mod mirror;
 mod output;
 mod progress;
 mod publish;
@@ -160,6 +162,7 @@ async fn run(cli: Cli, ui: Ui, key_file_given: bool) -> Result<Code, Failure> {
         Verb::Build(args) => build::run(args, &settings()?).await,
         Verb::Publish(args) => publish::run(args, &settings()?).await,
         Verb::Refresh(args) => refresh::run(args, &settings()?).await,
+        Verb::Gc(args) => gc::run(args, &settings()?).await,
         Verb::Yank(args) => yank::yank(args, &settings()?).await,
         Verb::Unyank(args) => yank::unyank(args, &settings()?).await,
         Verb::Info(args) => info::run(args, &settings()?).await,
@@ -169,6 +172,7 @@ async fn run(cli: Cli, ui: Ui, key_file_given: bool) -> Result<Code, Failure> {
         Verb::Fetch(args) => fetch::run(args, &settings()?).await,
         Verb::History(args) => history::run(args, &settings()?).await,
         Verb::Diff(args) => diff::run(args, &settings()?).await,
+        Verb::Mirror(args) => mirror::run(args, &settings()?).await,
         Verb::Verify(args) => verify::run(args, &settings()?).await,
         Verb::Doctor(args) => doctor::run(args, &settings()?).await,
     }

@@ -1,7 +1,7 @@
 //! Progress bars: on a terminal only, and on standard error.
 
 use crate::output::Ui;
-use ggen_marketplace::Progress;
+use ggen_marketplace::{MirrorProgress, Progress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{sync::Arc, time::Duration};
 
@@ -43,6 +43,16 @@ impl Bar {
             Progress::Scanned(releases) => bar.set_message(format!("{releases} releases found; comparing")),
             Progress::Put { finished, total } => bar.set_message(format!("writing {finished}/{total} objects")),
             _ => {}
+        })
+    }
+
+    /// What a mirror calls on its way.
+    pub(crate) fn follow_mirror(&self) -> Arc<dyn Fn(MirrorProgress) + Send + Sync> {
+        let bar = self.0.clone();
+        Arc::new(move |at| {
+            let MirrorProgress { objects, bytes, shards, of_shards, .. } = at;
+            let (objects, size) = (crate::output::count(objects, "object"), crate::output::bytes(bytes));
+            bar.set_message(format!("{objects}, {size} copied; {shards}/{of_shards} parts of the index are done"));
         })
     }
 }

@@ -1,7 +1,7 @@
 //! What a run goes by: option, else environment variable, else configuration file, else default; and what is opened by it.
 
 use crate::{
-    args::{Cache, Init, Key, Reader, State, Writer},
+    args::{Cache, Init, Key, Mirror, Reader, State, Writer},
     config::{self, Config},
     failure::Failure,
     output::Ui,
@@ -179,6 +179,7 @@ impl Settings {
 
     pub(crate) fn build_options(&self, valid_for: Option<&String>) -> Result<BuildOptions, Failure> {
         let mut options = BuildOptions::at(Timestamp::for_build()?);
+        options.clock = Timestamp::now();
         options.validity = self.valid_for(valid_for)?;
         Ok(options)
     }
@@ -191,13 +192,28 @@ impl Settings {
 
     /// Opens a registry to read.
     pub(crate) fn client(&self, given: &Reader) -> Result<Client, Failure> {
-        let registry = self.registry(given.registry.as_ref())?;
-        let key = self.pinned(given)?;
+        self.client_of(given.registry.as_ref(), given)
+    }
+
+    /// Opens the registry at that place to read.
+    pub(crate) fn client_of(&self, registry: Option<&String>, given: &Reader) -> Result<Client, Failure> {
+        let registry = self.registry(registry)?;
+        let key = self.pinned(given.key.as_ref())?;
         let mut options = ClientOptions::default();
         options.offline = given.offline;
         options.allow_expired = given.allow_expired;
         options.cache = if given.no_cache { None } else { self.cache_if_any(&given.cache) };
         let store = Store::open_with(&registry, &self.store_options(false))?;
+        Ok(Client::new(store, &[key], options)?)
+    }
+
+    /// Opens a registry to be mirrored.
+    pub(crate) fn mirrored(&self, given: &Mirror) -> Result<Client, Failure> {
+        let key = self.pinned(given.key.as_ref())?;
+        let mut options = ClientOptions::default();
+        options.allow_expired = given.allow_expired;
+        options.cache = if given.no_cache { None } else { self.cache_if_any(&given.cache) };
+        let store = Store::open_with(&given.from, &self.store_options(false))?;
         Ok(Client::new(store, &[key], options)?)
     }
 
@@ -209,8 +225,8 @@ impl Settings {
         })
     }
 
-    fn pinned(&self, given: &Reader) -> Result<VerifierKey, Failure> {
-        self.pinned_if_any(given.key.as_ref())?.ok_or_else(|| {
+    fn pinned(&self, given: Option<&String>) -> Result<VerifierKey, Failure> {
+        self.pinned_if_any(given)?.ok_or_else(|| {
             let ways = "take it from the registry's operator, who prints it with `ggen-market key`; then give --key, \
                         set GGEN_MARKET_KEY";
             self.missing("public key to check the registry against", ways, "key")

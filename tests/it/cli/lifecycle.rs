@@ -132,7 +132,19 @@ fn every_verb_prints_one_json_document() {
     assert_eq!(members(&["unyank", "hello@1.0.0", "--json"]), "changed generation kind name version");
     assert_eq!(members(&["history", "--json"]), "generations");
     assert_eq!(members(&["diff", "0", "1", "--json"]), "changes from to");
-    assert_eq!(members(&["verify", "--json"]), "bytes generation objects packages problems releases unreferenced");
+    assert_eq!(
+        members(&["verify", "--json"]),
+        "bytes collected generation marked not_mirrored objects packages problems releases skipped unreferenced"
+    );
+    assert_eq!(
+        members(&["mirror", "registry", "copy", "--json"]),
+        "bytes dry_run generation gone objects packages present previous seconds slots"
+    );
+    let gc = members(&["gc", "--dry-run", "--json"]);
+    assert_eq!(
+        gc,
+        "collected dry_run generation keeps live marked pins purged ready restored spared trash unknown young"
+    );
     assert_eq!(members(&["key", "--json"]), "key origin");
 }
 

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 /// What the layout knows, besides what lies below a folder of it.
 const FILES: &[&str] = &["checkpoint", "gc/boundary", "mirror.json"];
 
-/// The folders of the layout: those below `doctor/` and `trash/` have no rules.
+/// The folders of the layout: those below `doctor/` have no rules.
 const FOLDERS: &[&str] = &["blobs/sha256/", "log/", "trash/", "doctor/"];
 
 /// Whether a key never changes its bytes.
@@ -14,21 +14,48 @@ pub(crate) fn immutable(key: &str) -> bool {
     key.starts_with("blobs/") || key.starts_with("log/")
 }
 
+/// What a copy is meant to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mirrored {
+    Newest,
+    Part,
+}
+
 /// What is wrong with writing these bytes under that key, into a store that holds those objects.
-pub(crate) fn put(objects: &Objects, key: &str, bytes: &[u8], conditional: bool) -> Vec<String> {
+pub(crate) fn put(
+    objects: &Objects,
+    key: &str,
+    bytes: &[u8],
+    conditional: bool,
+    mirror: Option<Mirrored>,
+) -> Vec<String> {
     let mut fouls = Vec::new();
     let mut foul = |what: &str| fouls.push(format!("{key}: {what}"));
     if let Some(sha256) = key.strip_prefix("blobs/sha256/") {
         if second_reader::hex(bytes) != sha256 {
             foul("I2: an object that is not what its name says");
         }
-        for cited in second_reader::cited(bytes) {
+        let cited = match mirror {
+            None => second_reader::cited(bytes),
+            Some(Mirrored::Newest) => second_reader::below(bytes),
+            Some(Mirrored::Part) => Vec::new(),
+        };
+        for cited in cited {
             if !objects.contains_key(&cited) {
                 foul(&format!("I1: it is there before {cited}, which it cites"));
             }
         }
     } else if key.starts_with("log/") && !conditional {
         foul("I2: a slot that is not created conditionally");
+    } else if let Some(sha256) = key.strip_prefix("trash/") {
+        if second_reader::hex(bytes) != sha256 {
+            foul("I2: what is in the trash is not what its name says");
+        }
+    } else if key == "gc/boundary" {
+        let there = objects.get(key).map_or(0, |b| second_reader::boundary(b).generation);
+        if second_reader::boundary(bytes).generation < there {
+            foul("I15: the boundary goes back");
+        }
     } else if !FILES.contains(&key) && !FOLDERS.iter().any(|f| key.starts_with(f)) {
         foul("a key that is not in the layout");
     }

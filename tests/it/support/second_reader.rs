@@ -124,6 +124,41 @@ fn shard(objects: &Objects, lines: &[Value], prefix: &str, found: &mut Found) ->
     (names.len() as u64, lines.len() as u64)
 }
 
+/// What a boundary says.
+pub(crate) struct Boundary {
+    pub(crate) generation: u64,
+    pub(crate) keeps: u64,
+    pub(crate) pins: Vec<u64>,
+    pub(crate) marks: Option<String>,
+}
+
+pub(crate) fn boundary(note: &[u8]) -> Boundary {
+    let note = text(note);
+    assert_eq!(note.lines().next(), Some("ggen-market/boundary/v1"));
+    let line = |name: &str| note.lines().find_map(|l| l.strip_prefix(name)).unwrap_or_else(|| panic!("no {name}"));
+    let listed = |list: &str| if list == "none" { Vec::new() } else { list.split(',').map(number).collect() };
+    Boundary {
+        generation: number(line("generation ")),
+        keeps: number(line("keeps ")),
+        pins: listed(line("pins ")),
+        marks: line("marks ").split_once(' ').map(|(sha256, _)| sha256.to_owned()),
+    }
+}
+
+/// What a list of marks holds: when each object was marked first.
+pub(crate) fn marks(objects: &Objects) -> BTreeMap<String, String> {
+    let Some(list) = objects.get("gc/boundary").and_then(|b| boundary(b).marks) else { return BTreeMap::new() };
+    let mut raw = String::new();
+    MultiGzDecoder::new(&objects[&format!("blobs/sha256/{list}")][..]).read_to_string(&mut raw).unwrap();
+    let (header, rows) = raw.split_once('\n').unwrap();
+    assert_eq!(header, r#"{"format":1,"type":"marks"}"#);
+    let row = |line: &str| {
+        let row: Value = serde_json::from_str(line).unwrap();
+        (row["sha256"].as_str().unwrap().to_owned(), row["marked"].as_str().unwrap().to_owned())
+    };
+    rows.lines().map(row).collect()
+}
+
 /// The keys that an object links to directly, if it is one that links: a shard, a page or a snapshot.
 pub(crate) fn cited(stored: &[u8]) -> Vec<String> {
     links(stored, &["changes", "previous"])

@@ -121,6 +121,7 @@ impl S3 {
     pub(crate) fn lose(&self, key: &str) {
         let mut state = self.lock();
         state.objects.remove(key).unwrap_or_else(|| panic!("{key} is not there"));
+        state.metas.remove(key);
         state.whole.forget();
     }
 

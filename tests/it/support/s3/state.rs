@@ -161,7 +161,7 @@ impl State {
             if rules::immutable(key) && self.objects.get(key).is_some_and(|old| *old == bytes) {
                 self.rewrites.push(key.into());
             }
-            self.fouls.extend(rules::put(&self.objects, key, &bytes, conditional));
+            self.fouls.extend(rules::put(&self.objects, key, &bytes, conditional, None));
         }
         let etag = self.store(key, bytes, headers, etag);
         if referee {
