@@ -74,7 +74,7 @@ pub mod trust;
 
 pub use client::{
     Client, ClientOptions, Generation, MirrorOptions, MirrorProgress, MirrorReport, NotMirrored, Package, Pin, Problem,
-    SnapshotReader, Verified, VerifyOptions, default_cache,
+    SearchMode, Searcher, SnapshotReader, Verified, VerifyOptions, default_cache,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use publish::{Amount, BuildOptions, GcOptions, GcReport, Progress, RandomSource, Registry, Report};

@@ -14,12 +14,14 @@ mod history;
 mod mirror;
 mod package;
 mod partial;
+mod search;
 mod snapshot;
 mod verify;
 
 pub use history::{Generation, Pin};
 pub use mirror::{MirrorOptions, MirrorProgress, MirrorReport};
 pub use package::Package;
+pub use search::{SearchMode, Searcher};
 pub use snapshot::SnapshotReader;
 pub use verify::{NotMirrored, Problem, Verified, VerifyOptions};
 
@@ -101,6 +103,7 @@ struct Inner {
     nodes: moka::sync::Cache<Sha256, (Node, u32)>,
     /// Parsed packages, by shard and key.
     packages: moka::sync::Cache<(Sha256, Sha256), (Arc<Package>, u32)>,
+    search: search::Caches,
     /// What was fetched last, so that the next question can be a conditional one, or none.
     current: Mutex<Option<Current>>,
 }
@@ -136,7 +139,8 @@ impl Client {
             .weigher(|_, v: &(Arc<Package>, u32)| v.1)
             .max_capacity(options.memory / 2)
             .build();
-        let inner = Inner { store, keys, options, trusted, disk, nodes, packages, current: Mutex::new(None) };
+        let search = search::Caches::new(options.memory);
+        let inner = Inner { store, keys, options, trusted, disk, nodes, packages, search, current: Mutex::new(None) };
         Self { inner: Arc::new(inner) }
     }
 

@@ -1,13 +1,14 @@
 //! Building: documents in, a bundle out. The same documents give the same bytes, on any machine.
 
 use super::{
-    bundle::{self, Reading},
+    bundle,
     document::{Document, days},
     words,
 };
 use crate::{
     Error, ErrorKind, Result,
     format::bundle::{File, Replaces, SearchBundle, Table, block_of, seal},
+    package::Sha256,
 };
 use bytes::Bytes;
 use std::{collections::HashMap, path::Path};
@@ -29,8 +30,10 @@ pub(super) const LISTED_PREFIX: usize = 4;
 /// How many packages such a list holds: those that stand best.
 const LISTED: u32 = 128;
 
-/// How much the index writer may keep in memory before it takes more.
-const BUDGET: usize = 64 << 20;
+/// What the index writer's tables are sized for. It says nothing about the bytes that are written.
+fn budget(documents: usize) -> usize {
+    documents.saturating_mul(4096).clamp(1 << 20, 64 << 20)
+}
 
 /// How much text one compressed block of documents holds: a hit costs one block.
 const STORE_BLOCK: usize = 8 << 10;
@@ -158,7 +161,8 @@ fn write_index(documents: Vec<Document>, body: &mut Vec<u8>, table: &mut Table) 
         ..IndexSettings::default()
     };
     let builder = Index::builder().schema(schema).settings(settings).tokenizers(tokenizers());
-    let mut writer = builder.single_segment_index_writer::<TantivyDocument>(directory.clone(), BUDGET)?;
+    let mut writer =
+        builder.single_segment_index_writer::<TantivyDocument>(directory.clone(), budget(documents.len()))?;
     let orders = orders(&documents);
     let mut listed: HashMap<String, u32> = HashMap::new();
     for (document, order) in documents.into_iter().zip(orders) {
@@ -259,8 +263,7 @@ fn indexed(f: &Fields, d: &Document, order: u64, listed: &mut HashMap<String, u3
     out
 }
 
-/// All documents of a bundle that is at hand, with their numbers.
-pub(crate) fn documents(cited: &SearchBundle, whole: Bytes) -> Result<Vec<Document>> {
-    let reading = Reading::whole(cited, whole)?;
-    (0..reading.documents()).map(|number| reading.document(number)).collect()
+/// That these documents of an earlier bundle do not count any more.
+pub(crate) fn replaces(bundle: Sha256, documents: Vec<u32>) -> Replaces {
+    Replaces::new(bundle, documents)
 }

@@ -9,6 +9,7 @@ mod bundle;
 mod document;
 mod find;
 mod index;
+mod locate;
 mod query;
 mod rank;
 mod remote;
@@ -18,7 +19,8 @@ mod tests;
 mod words;
 
 pub(crate) use document::Document;
-pub(crate) use index::{Built, build, documents, reference};
+pub(crate) use index::{Built, build, reference, replaces};
+pub(crate) use locate::{Located, locate};
 pub(crate) use remote::{Opened, fetch_tail, open_parts, open_whole};
 pub(crate) use searcher::{Answers, Searching};
 pub use searcher::{Facet, SearchHit, SearchOrder, SearchRequest, SearchResults};

@@ -218,10 +218,19 @@ impl Searching {
         Self { dead: dead.collect(), readings, store }
     }
 
+    /// Whether any bundle is held in parts.
+    pub(crate) fn is_partial(&self) -> bool {
+        self.readings.iter().any(|r| r.is_partial())
+    }
+
     /// Answers a question. What is not at hand is fetched on the way.
     pub(crate) async fn answer(&self, question: &Answers<'_>) -> Result<SearchResults> {
         for _ in 0..ROUNDS {
-            match attempt(|| self.at_hand(question))? {
+            // The bytes are what the registry's key vouches for, and tantivy may still stumble over them: over a bundle of
+            // another version, for one.
+            let work = std::panic::AssertUnwindSafe(|| attempt(|| self.at_hand(question)));
+            let answered = std::panic::catch_unwind(work).unwrap_or_else(|_| Err(stumbled()));
+            match answered? {
                 Ok(results) => return Ok(results),
                 Err(lacking) => remote::fetch(&self.store, &self.readings, lacking).await?,
             }
@@ -314,6 +323,11 @@ impl Searching {
         }
         Ok(out)
     }
+}
+
+fn stumbled() -> Error {
+    Error::new(ErrorKind::Unsupported, "the search index holds what this program cannot read")
+        .with_hint("upgrade ggen-market")
 }
 
 /// By what a document is ordered: more comes first.

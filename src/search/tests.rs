@@ -2,7 +2,7 @@
 
 use super::{
     document::Document,
-    index::{Built, build, documents, reference},
+    index::{Built, build, reference},
     searcher::{Answers, SearchOrder, SearchRequest, SearchResults, Searching},
 };
 use crate::{ErrorKind, Store, format::bundle::Replaces};
@@ -44,6 +44,10 @@ fn open(all: &[&Built]) -> Searching {
     Searching::new(readings.collect(), Store::open("memory:").unwrap())
 }
 
+fn documents(built: &Built) -> Vec<Document> {
+    super::open_whole(&built.cited, built.bytes.clone()).unwrap().documents().unwrap()
+}
+
 fn ask(searching: &Searching, request: &SearchRequest) -> SearchResults {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(searching.answer(&Answers::of(request).unwrap())).unwrap()
@@ -61,7 +65,7 @@ fn the_same_documents_give_the_same_bytes_in_any_order() {
     let b = built(reversed);
     assert_eq!(a.cited, b.cited);
     assert_eq!(a.bytes, b.bytes);
-    let mut back = documents(&a.cited, a.bytes.clone()).unwrap();
+    let mut back = documents(&a);
     let mut all = sample();
     back.sort_by_key(Document::label);
     all.sort_by_key(Document::label);
@@ -141,7 +145,7 @@ fn facets_count_all_answers_and_a_score_is_explained() {
 #[test]
 fn a_later_bundle_replaces_documents_of_an_earlier_one() {
     let base = built(sample());
-    let all = documents(&base.cited, base.bytes.clone()).unwrap();
+    let all = documents(&base);
     let number = |name: &str| u32::try_from(all.iter().position(|d| d.name.as_str() == name).unwrap()).unwrap();
     let replaces = vec![Replaces::new(base.cited.link.sha256, vec![number("axios"), number("react")])];
     let newer = vec![document("axios", 800_001, "Fetches things"), document("brand-new", 1, "A promise")];

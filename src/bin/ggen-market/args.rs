@@ -85,6 +85,8 @@ pub(crate) enum Verb {
     Versions(Lookup),
     /// List packages
     List(List),
+    /// Find packages: by name, half a name, a misspelt name, or by what they do
+    Search(Search),
     /// Show everything about one release
     Show(Lookup),
     /// Download a release's archive
@@ -145,6 +147,9 @@ pub(crate) struct Writer {
     pub(crate) single_writer: bool,
     #[command(flatten)]
     pub(crate) cache: Cache,
+    /// Leave the registry without a search index
+    #[arg(long, env = "GGEN_MARKET_NO_SEARCH", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) no_search: bool,
 }
 
 #[derive(Debug, Args)]
@@ -236,6 +241,9 @@ pub(crate) struct Build {
     /// Read every file again, also those that look unchanged
     #[arg(long)]
     pub(crate) rescan: bool,
+    /// How often packages were downloaded: on each line a name, a tab or a comma, and a number
+    #[arg(long, value_name = "FILE")]
+    pub(crate) stats: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -294,6 +302,61 @@ pub(crate) struct List {
     /// Only packages of this kind
     #[arg(long, value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::as_str)).try_map(|k| k.parse::<Kind>()))]
     pub(crate) kind: Option<Kind>,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Order {
+    /// The best first
+    #[default]
+    Relevance,
+    /// The most downloaded first
+    Downloads,
+    /// The newest release first
+    Recent,
+    /// In the order of names
+    Name,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Search {
+    /// Words, "phrases", field:value (name, kind, license, keyword, category), -not; nothing means everything
+    #[arg(value_name = "QUERY", allow_hyphen_values = true)]
+    pub(crate) query: Vec<String>,
+    /// Only packages of this kind
+    #[arg(long, value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::as_str)).try_map(|k| k.parse::<Kind>()))]
+    pub(crate) kind: Option<Kind>,
+    /// Only packages filed under this category
+    #[arg(long, value_name = "NAME")]
+    pub(crate) category: Option<String>,
+    /// Only packages with this keyword
+    #[arg(long, value_name = "WORD")]
+    pub(crate) keyword: Option<String>,
+    /// Only packages whose licence names this one: MIT, Apache-2.0, …
+    #[arg(long, value_name = "SPDX")]
+    pub(crate) license: Option<String>,
+    /// What comes first
+    #[arg(long, value_name = "ORDER", value_enum, default_value_t)]
+    pub(crate) sort: Order,
+    /// How many
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 20)]
+    pub(crate) limit: usize,
+    /// How many to pass over first
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub(crate) offset: usize,
+    /// Count the packages found by category, keyword, kind and licence, instead of listing them
+    #[arg(long)]
+    pub(crate) facets: bool,
+    /// Show what each score is made of
+    #[arg(long, conflicts_with = "facets")]
+    pub(crate) explain: bool,
+    /// Fetch the search index once, and keep it in the cache
+    #[arg(long, conflicts_with = "remote")]
+    pub(crate) local: bool,
+    /// Read the search index in place, and fetch only what the question needs
+    #[arg(long)]
+    pub(crate) remote: bool,
     #[command(flatten)]
     pub(crate) state: State,
 }

@@ -25,7 +25,7 @@ pub(crate) const FILE: &str = "ggen-market.toml";
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Every key, in the order in which `init` writes them.
-pub(crate) const KEYS: [&str; 10] = [
+pub(crate) const KEYS: [&str; 11] = [
     "origin",
     "store",
     "registry",
@@ -35,6 +35,7 @@ pub(crate) const KEYS: [&str; 10] = [
     "valid_for",
     "cache",
     "single_writer",
+    "search",
     "store_options",
 ];
 
@@ -52,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) valid_for: Option<Duration>,
     pub(crate) cache: Option<PathBuf>,
     pub(crate) single_writer: bool,
+    /// Whether a search index is made; by default one is.
+    pub(crate) search: Option<bool>,
     pub(crate) store_options: Vec<(String, String)>,
 }
 
@@ -156,6 +159,7 @@ impl Check<'_> {
                 }
                 "cache" => config.cache = self.text(key, value).map(|t| self.relative(t)),
                 "single_writer" => config.single_writer = self.truth(key, value),
+                "search" => config.search = Some(self.truth(key, value)),
                 "store_options" => config.store_options = self.options(key, value),
                 unknown => {
                     let hint = match nearest(unknown, &KEYS) {

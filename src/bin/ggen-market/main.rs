@@ -25,8 +25,10 @@ mod output;
 mod progress;
 mod publish;
 mod refresh;
+mod search;
 mod settings;
 mod show;
+mod stats;
 mod template;
 mod verify;
 mod versions;
@@ -168,6 +170,7 @@ async fn run(cli: Cli, ui: Ui, key_file_given: bool) -> Result<Code, Failure> {
         Verb::Info(args) => info::run(args, &settings()?).await,
         Verb::Versions(args) => versions::run(args, &settings()?).await,
         Verb::List(args) => list::run(args, &settings()?).await,
+        Verb::Search(args) => search::run(args, &settings()?).await,
         Verb::Show(args) => show::run(args, &settings()?).await,
         Verb::Fetch(args) => fetch::run(args, &settings()?).await,
         Verb::History(args) => history::run(args, &settings()?).await,
