@@ -105,6 +105,8 @@ impl Client {
         let inner = &self.inner;
         match mode {
             SearchMode::Local => false,
+            // Too small to have been made for it.
+            _ if cited.link.size - cited.tail.size.min(cited.link.size) <= search::WHOLE => false,
             _ if inner.options.offline => false,
             SearchMode::Remote => true,
             SearchMode::Auto => {

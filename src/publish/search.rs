@@ -27,8 +27,8 @@ const FOLD: u64 = 1024;
 /// Of a large bundle single documents are read, unless more than so many are wanted.
 const WHOLE_ABOVE: usize = 500;
 
-/// A bundle of at most so many bytes is read as a whole.
-const WHOLE_BELOW: u64 = 1 << 20;
+/// A bundle of at most so many bytes is read as a whole: more than the largest that cannot be read in parts.
+const WHOLE_BELOW: u64 = 4 * search::WHOLE;
 
 /// What a snapshot will cite.
 pub(super) struct Next {

@@ -25,8 +25,11 @@ const TYPOS: usize = 256;
 /// Names of this length may be one mistake away, from the second on also two.
 const TYPO_LENGTHS: (usize, usize, usize) = (4, 8, 40);
 
-/// A word that stands in so many packages is meant as it is written.
+/// A query all of whose words stand in so many packages is meant as it is written.
 const COMMON: u64 = 40;
+
+/// So many names that are right or begin right are no little.
+const ENOUGH: usize = 5;
 
 /// A package that stands so well is not a mistake for another one: 12 doublings.
 const WELL_KNOWN: u16 = 12 * 32;
@@ -141,36 +144,32 @@ impl Terms {
         self.words[word][1].as_ref().map_or(0, |t| u64::from(t.doc_freq))
     }
 
-    /// Adds names that are a mistake away, where the words as they stand give little.
-    pub(super) fn add_typos(&mut self, reading: &Reading, asked: &Asked) -> Result<()> {
-        let Some(name) = asked.name.as_ref().filter(|n| n.one) else { return Ok(()) };
-        let (one, two, most) = TYPO_LENGTHS;
-        let length = name.exact.chars().count();
-        if length < one || length > most {
-            return Ok(());
-        }
-        let f = Finder { reading };
-        for distance in 1..=if length >= two { 2 } else { 1 } {
-            let found = f.typos(name, distance)?;
-            for document in found {
-                self.names.entry(document).or_insert(NameMatch::Typo(distance));
-            }
-            if self.names.values().any(|m| matches!(m, NameMatch::Typo(_))) {
-                break;
-            }
+    /// Adds names that are so many mistakes away.
+    pub(super) fn add_typos(&mut self, reading: &Reading, asked: &Asked, mistakes: u8) -> Result<()> {
+        let Some(name) = asked.name.as_ref() else { return Ok(()) };
+        for document in (Finder { reading }).typos(name, mistakes)? {
+            self.names.entry(document).or_insert(NameMatch::Typo(mistakes));
         }
         Ok(())
     }
 
-    /// Whether a name was found that is surely what was meant.
-    pub(super) fn is_well_known(&self, reading: &Reading) -> bool {
-        self.names.keys().next().is_some_and(|best| reading.standing(*best).0 >= WELL_KNOWN)
+    /// Whether names were found that are surely what was meant: a good one, or several.
+    pub(super) fn has_names(&self, reading: &Reading) -> bool {
+        self.names.len() >= ENOUGH
+            || self.names.keys().next().is_some_and(|best| reading.standing(*best).0 >= WELL_KNOWN)
     }
 }
 
-/// Whether a mistake should be looked for at all.
-pub(super) fn may_be_misspelt(asked: &Asked, frequencies: &[u64]) -> bool {
-    asked.name.as_ref().is_some_and(|n| n.one) && frequencies.iter().all(|f| *f < COMMON)
+/// How many mistakes a query may hold.
+pub(super) fn mistakes(asked: &Asked, frequencies: &[u64]) -> u8 {
+    let Some(name) = asked.name.as_ref().filter(|n| n.one) else { return 0 };
+    let (one, two, most) = TYPO_LENGTHS;
+    match name.exact.chars().count() {
+        _ if frequencies.iter().all(|f| *f >= COMMON) => 0,
+        length if length < one || length > most => 0,
+        length if length < two => 1,
+        _ => 2,
+    }
 }
 
 impl Finder<'_> {
@@ -203,7 +202,7 @@ impl Finder<'_> {
         let mut out = BTreeMap::new();
         let Some(name) = &asked.name else { return Ok(out) };
         let fields = self.reading.fields;
-        let mut lists = Vec::new();
+        let (mut lists, mut prefixed) = (Vec::new(), Vec::new());
         for (text, what) in [(&name.exact, NameMatch::Exact), (&name.squashed, NameMatch::Squashed)] {
             if let Some(Some(term)) = soft(self.term(fields.name, text))? {
                 lists.push((fields.name, term, what));
@@ -213,8 +212,8 @@ impl Finder<'_> {
             if let Some(Some(term)) = soft(self.term(fields.prefix, &name.exact))? {
                 lists.push((fields.prefix, term, NameMatch::Prefix));
             }
-        } else if let Some(terms) = soft(self.prefixed(&name.exact))? {
-            lists.extend(terms.into_iter().map(|term| (fields.name, term, NameMatch::Prefix)));
+        } else {
+            prefixed = soft(self.prefixed(&name.exact))?.unwrap_or_default();
         }
         for (field, term, what) in lists {
             soft(self.documents(field, &term, &mut |document| {
@@ -222,7 +221,37 @@ impl Finder<'_> {
                 *at = what.max(*at);
             }))?;
         }
+        soft(self.all_documents(fields.name, &prefixed, |document| {
+            out.entry(document).or_insert(NameMatch::Prefix);
+        }))?;
         Ok(out)
+    }
+
+    /// The documents of many terms of one field.
+    fn all_documents(&self, field: Field, terms: &[TermInfo], mut each: impl FnMut(u32)) -> Result<()> {
+        let (Some(inverted), Some(first)) = (self.inverted(field)?, terms.first()) else { return Ok(()) };
+        let failed = |e| self.reading.failed(e);
+        let mut list =
+            soft(inverted.read_block_postings_from_terminfo(first, IndexRecordOption::Basic).map_err(failed))?;
+        for term in terms {
+            // A reader is made once and filled again; where nothing is at hand, each term still says what it lacks.
+            match &mut list {
+                Some(list) => {
+                    if soft(inverted.reset_block_postings_from_terminfo(term, list).map_err(failed))?.is_none() {
+                        continue;
+                    }
+                    while !list.docs().is_empty() {
+                        list.docs().iter().for_each(|document| each(*document));
+                        list.advance();
+                    }
+                }
+                None => {
+                    let read = inverted.read_block_postings_from_terminfo(term, IndexRecordOption::Basic);
+                    soft(read.map_err(failed))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The names that begin so.
@@ -257,9 +286,7 @@ impl Finder<'_> {
             terms.push(stream.value().clone());
         }
         let mut out = Vec::new();
-        for term in terms {
-            soft(self.documents(field, &term, &mut |document| out.push(document)))?;
-        }
+        self.all_documents(field, &terms, |document| out.push(document))?;
         Ok(out)
     }
 

@@ -25,7 +25,7 @@ use tantivy::{
 pub(super) const SEGMENT: &str = "00000000-0000-0000-0000-000000000001";
 
 /// The longest beginning of a name that has a list of its own.
-pub(super) const LISTED_PREFIX: usize = 4;
+pub(super) const LISTED_PREFIX: usize = 6;
 
 /// How many packages such a list holds: those that stand best.
 const LISTED: u32 = 128;
@@ -34,6 +34,9 @@ const LISTED: u32 = 128;
 fn budget(documents: usize) -> usize {
     documents.saturating_mul(4096).clamp(1 << 20, 64 << 20)
 }
+
+/// A bundle with a smaller body is always fetched whole, and has no copies in its tail of what opening it needs.
+pub(crate) const WHOLE: u64 = 256 << 10;
 
 /// How much text one compressed block of documents holds: a hit costs one block.
 const STORE_BLOCK: usize = 8 << 10;
@@ -126,7 +129,7 @@ pub(crate) fn build(mut documents: Vec<Document>, reference: u32, mut replaces: 
         write_index(documents, &mut body, &mut table).map_err(failed)?;
     }
     (table.body, table.block) = (body.len() as u64, block_of(body.len() as u64));
-    if table.documents > 0 {
+    if table.body > WHOLE {
         table.hot = bundle::hot_ranges(&body, &table)?;
     }
     let (cited, bytes) = seal(body, &table);

@@ -25,20 +25,37 @@ pub(crate) struct Located {
     pub(crate) document: Document,
 }
 
+/// For each bundle, the documents that later ones replace.
+fn dead(opened: &[impl AsRef<Opened>]) -> Vec<BTreeSet<u32>> {
+    let mut dead = vec![BTreeSet::new(); opened.len()];
+    for (at, later) in opened.iter().enumerate() {
+        for (bundle, numbers) in later.as_ref().replaces() {
+            let named = |o: &&_| AsRef::<Opened>::as_ref(*o).0.cited.link.sha256 == bundle;
+            if let Some(earlier) = opened[..at].iter().position(|o| named(&o)) {
+                dead[earlier].extend(numbers);
+            }
+        }
+    }
+    dead
+}
+
+/// All documents of bundles that are held whole, by label, but for those that are replaced.
+pub(crate) fn all_documents(opened: &[Opened]) -> Result<BTreeMap<String, Document>> {
+    let mut out = BTreeMap::new();
+    for (opened, dead) in opened.iter().zip(dead(opened)) {
+        let documents = opened.documents()?.into_iter().zip(0u32..);
+        out.extend(documents.filter(|(_, n)| !dead.contains(n)).map(|(d, _)| (d.label(), d)));
+    }
+    Ok(out)
+}
+
 /// The documents of packages, by label, that no later bundle replaces.
 pub(crate) async fn locate(
     store: &Store,
     opened: &[Arc<Opened>],
     labels: Vec<String>,
 ) -> Result<BTreeMap<String, Located>> {
-    let mut dead = vec![BTreeSet::new(); opened.len()];
-    for (at, later) in opened.iter().enumerate() {
-        for (bundle, numbers) in later.replaces() {
-            if let Some(earlier) = opened[..at].iter().position(|o| o.0.cited.link.sha256 == bundle) {
-                dead[earlier].extend(numbers);
-            }
-        }
-    }
+    let dead = dead(opened);
     for _ in 0..ROUNDS {
         let found = attempt(|| {
             let mut out = BTreeMap::new();
@@ -85,6 +102,12 @@ fn find(reading: &Reading, labels: &[String], mut each: impl FnMut(u32, Document
         }
     }
     Ok(())
+}
+
+impl AsRef<Opened> for Opened {
+    fn as_ref(&self) -> &Opened {
+        self
+    }
 }
 
 impl Opened {

@@ -19,8 +19,8 @@ mod tests;
 mod words;
 
 pub(crate) use document::Document;
-pub(crate) use index::{Built, build, reference, replaces};
-pub(crate) use locate::{Located, locate};
+pub(crate) use index::{Built, WHOLE, build, reference, replaces};
+pub(crate) use locate::{Located, all_documents, locate};
 pub(crate) use remote::{Opened, fetch_tail, open_parts, open_whole};
 pub(crate) use searcher::{Answers, Searching};
 pub use searcher::{Facet, SearchHit, SearchOrder, SearchRequest, SearchResults};

@@ -5,16 +5,18 @@ use super::bundle::Reading;
 /// All words of the query, found in the text once each, are worth so much.
 const TEXT: f32 = 6.0;
 /// All words of the query, found in the name, are worth so much more.
-const IN_NAME: f32 = 5.0;
+const IN_NAME: f32 = 2.0;
 /// Every word found somewhere, beyond what each is worth by itself.
-const COMPLETE: f32 = 2.0;
-/// Twice the downloads.
-const DOUBLING: f32 = 0.45;
+const COMPLETE: f32 = 3.0;
+/// Twice the downloads, for what answers the whole query.
+const DOUBLING: f32 = 4.0;
+/// How quickly that falls for what answers a part of it: as the part to this power.
+const PARTLY: f32 = 0.3;
 /// Behind everything that can still be chosen.
-const YANKED: f32 = -1000.0;
+const YANKED: f32 = -10_000.0;
 
 /// An answer covers at least this part of the query's words, weighed by how rare they are.
-pub(super) const COVERAGE: f32 = 0.5;
+pub(super) const COVERAGE: f32 = 0.45;
 
 /// How a name as a whole answers the query as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,9 +33,10 @@ pub(super) enum NameMatch {
 impl NameMatch {
     fn worth(self) -> f32 {
         match self {
-            Self::Exact => 40.0,
-            Self::Squashed => 30.0,
-            Self::Prefix => 3.5,
+            // More than any standing: 64 doublings.
+            Self::Exact => 600.0,
+            Self::Squashed => 300.0,
+            Self::Prefix => 10.0,
             Self::Typo(mistakes) => 8.0 - 2.0 * f32::from(mistakes),
         }
     }
@@ -121,6 +124,11 @@ impl Match {
         self.name.is_some() || self.coverage >= COVERAGE
     }
 
+    /// How much of the query it answers: what stands well counts only as far as it is an answer.
+    fn relevance(&self) -> f32 {
+        if self.name.is_some() || self.words == 0 { 1.0 } else { self.coverage.powf(PARTLY) }
+    }
+
     pub(super) fn score(&self, reading: &Reading, document: u32) -> Score {
         let (standing, yanked) = reading.standing(document);
         Score {
@@ -128,7 +136,7 @@ impl Match {
             in_name: IN_NAME * self.in_name,
             complete: if self.coverage > 0.999 { COMPLETE } else { 0.0 },
             name: self.name.map_or(0.0, NameMatch::worth),
-            standing: DOUBLING * f32::from(standing) / 32.0,
+            standing: DOUBLING * f32::from(standing) / 32.0 * self.relevance(),
             yanked: if yanked { YANKED } else { 0.0 },
         }
     }

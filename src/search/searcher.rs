@@ -176,6 +176,14 @@ impl Ord for Place {
     }
 }
 
+/// What a query matches.
+struct Gathered {
+    best: Best<Place>,
+    /// The answers of each bundle, where they are to be counted.
+    counted: Vec<Vec<u32>>,
+    total: u64,
+}
+
 /// A question, read and checked.
 pub(crate) struct Answers<'a> {
     request: &'a SearchRequest,
@@ -240,32 +248,51 @@ impl Searching {
 
     fn at_hand(&self, question: &Answers<'_>) -> Result<SearchResults> {
         let Answers { request, asked } = question;
-        let keep = request.offset + request.limit;
         let mut terms = Vec::with_capacity(self.readings.len());
         for reading in &self.readings {
             terms.push(Terms::look_up(&reading.0, asked)?);
         }
         let frequencies: Vec<u64> =
             (0..asked.stems.len()).map(|w| terms.iter().map(|t| t.frequency(w)).sum()).collect();
-        let known = |(r, t): (&Arc<Opened>, &Terms)| t.is_well_known(&r.0);
-        if find::may_be_misspelt(asked, &frequencies) && !is_lacking() && !self.readings.iter().zip(&terms).any(known) {
-            for (reading, terms) in self.readings.iter().zip(&mut terms) {
-                terms.add_typos(&reading.0, asked)?;
-            }
+        let known = |(r, t): (&Arc<Opened>, &Terms)| t.has_names(&r.0);
+        let mut mistakes = find::mistakes(asked, &frequencies);
+        if is_lacking() || self.readings.iter().zip(&terms).any(known) {
+            mistakes = 0;
         }
         let documents = self.readings.iter().map(|r| u64::from(r.0.documents())).sum();
         let weights = Weights::new(documents, &frequencies);
+        // One mistake where little was found, and two only where nothing was.
+        for distance in 1..=mistakes {
+            if distance > 1 && (is_lacking() || self.gather(&terms, &weights, question)?.total > 0) {
+                break;
+            }
+            for (reading, terms) in self.readings.iter().zip(&mut terms) {
+                terms.add_typos(&reading.0, asked, distance)?;
+            }
+        }
+        let Gathered { best, counted, total } = self.gather(&terms, &weights, question)?;
+        if is_lacking() {
+            return Ok(SearchResults::default());
+        }
+        let hits = self.hits(best.into_sorted(), request)?;
+        Ok(SearchResults { total, hits, facets: self.facets(&counted)? })
+    }
+
+    /// All answers in all bundles: the best of them, how many there are, and for counts which.
+    fn gather(&self, terms: &[Terms], weights: &Weights, question: &Answers<'_>) -> Result<Gathered> {
+        let Answers { request, asked } = question;
+        let keep = request.offset + request.limit;
         let by_name = request.order == SearchOrder::Name;
         // In the order of names each bundle gives its best, which are then compared by their names.
         let mut best = Best::new(if by_name { keep * self.readings.len() } else { keep });
         let mut counted = vec![Vec::new(); if request.facets { self.readings.len() } else { 0 }];
         let mut total = 0;
-        for (bundle, (reading, terms)) in self.readings.iter().zip(&terms).enumerate() {
+        for (bundle, (reading, terms)) in self.readings.iter().zip(terms).enumerate() {
             let reading = &reading.0;
             let Some(column) = order_column(reading, request.order)? else { continue };
             let dead = self.dead[bundle].as_ref();
             let mut best_here = Best::new(keep);
-            find::answers(reading, terms, &weights, asked.is_everything(), dead, |document, score| {
+            find::answers(reading, terms, weights, asked.is_everything(), dead, |document, score| {
                 total += 1;
                 let place = Place { key: column(document, &score), bundle, document, score };
                 if by_name {
@@ -279,11 +306,7 @@ impl Searching {
             })?;
             best_here.into_sorted().into_iter().for_each(|p| best.add(p));
         }
-        if is_lacking() {
-            return Ok(SearchResults::default());
-        }
-        let hits = self.hits(best.into_sorted(), request)?;
-        Ok(SearchResults { total, hits, facets: self.facets(&counted)? })
+        Ok(Gathered { best, counted, total })
     }
 
     fn hits(&self, places: Vec<Place>, request: &SearchRequest) -> Result<Vec<SearchHit>> {

@@ -12,12 +12,12 @@ const STOP: &[&str] = &[
     "on", "or", "s", "that", "the", "this", "to", "with", "you", "your",
 ];
 
-/// How names are compared for an exact match: lower case, and `_`, space, `/` and `.` as good as `-`.
+/// How names are compared for an exact match: lower case, and `_` and space as good as `-`.
 pub(super) fn exact(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.trim().chars() {
         match c {
-            '_' | ' ' | '/' | '.' => out.push('-'),
+            '_' | ' ' => out.push('-'),
             c => out.extend(c.to_lowercase()),
         }
     }

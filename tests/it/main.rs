@@ -17,6 +17,7 @@ mod mirror;
 mod publish;
 mod registry;
 mod s3;
+mod search;
 mod simulation;
 mod source;
 mod store;
