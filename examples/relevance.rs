@@ -63,13 +63,15 @@ async fn main() -> Result<(), Failure> {
     );
     let mut uncached = ClientOptions::default();
     uncached.memory = 0;
-    let client = Client::new(store, &[pinned], uncached)?;
+    let client = Client::new(store, std::slice::from_ref(&pinned), uncached)?;
     let newest = client.latest().await?;
     println!("bundle {:?}", newest.snapshot().search);
     let began = Instant::now();
     let searcher = newest.searcher(SearchMode::Local).await?;
     println!("opened in {:.1} ms", began.elapsed().as_secs_f64() * 1e3);
     quality(&searcher, &names, &queries).await?;
+    plain(&lists[0], &queries)?;
+    in_place(&dir.path().join("registry"), &pinned, &names).await?;
     speed(&searcher, &names, &queries).await?;
     Ok(())
 }
@@ -126,22 +128,173 @@ async fn quality(searcher: &Searcher, names: &[String], queries: &str) -> Result
     share(searcher, "one typo, first five", 5, &typos).await?;
     share(searcher, "first four letters, first ten", 10, &prefixes).await?;
     let mut sum = 0.0;
-    let text = fs::read_to_string(queries)?;
-    for line in text.lines() {
-        let (query, expected) = line.split_once('\t').ok_or("no tab")?;
-        let expected: HashSet<String> =
-            expected.split(' ').map(|n| n.trim_start_matches('@').replace('/', ".")).collect();
+    let expected = expected(queries)?;
+    for (query, names) in &expected {
         let found = top(searcher, query, 10).await?;
-        let gain = |i: usize| 1.0 / (i as f64 + 2.0).log2();
-        let got: f64 = found.iter().enumerate().filter(|(_, n)| expected.contains(*n)).map(|(i, _)| gain(i)).sum();
-        let ideal: f64 = (0..expected.len().min(10)).map(gain).sum();
-        sum += got / ideal;
+        let gain = ndcg(&found, names);
+        sum += gain;
         if std::env::var_os("VERBOSE").is_some() {
-            println!("  {:.2} {query}: {found:?}", got / ideal);
+            println!("  {gain:.2} {query}: {found:?}");
         }
     }
-    println!("nDCG@10 of {} queries: {:.3}", text.lines().count(), sum / text.lines().count() as f64);
+    println!("nDCG@10 of {} queries: {:.3}", expected.len(), sum / expected.len() as f64);
     Ok(())
+}
+
+/// Queries, and the names that are right.
+fn expected(queries: &str) -> Result<Vec<(String, HashSet<String>)>, Failure> {
+    let text = fs::read_to_string(queries)?;
+    let name = |n: &str| n.trim_start_matches('@').replace('/', ".");
+    let rows = text.lines().map(|l| l.split_once('\t').ok_or("no tab"));
+    Ok(rows
+        .map(|row| row.map(|(q, names)| (q.to_owned(), names.split(' ').map(name).collect())))
+        .collect::<Result<_, _>>()?)
+}
+
+fn ndcg(found: &[String], expected: &HashSet<String>) -> f64 {
+    let gain = |i: usize| 1.0 / (i as f64 + 2.0).log2();
+    let got: f64 = found.iter().enumerate().filter(|(_, n)| expected.contains(*n)).map(|(i, _)| gain(i)).sum();
+    got / (0..expected.len().min(10)).map(gain).sum::<f64>()
+}
+
+/// The same queries to tantivy as it comes: name and summary, BM25, any word.
+fn plain(list: &std::path::Path, queries: &str) -> Result<(), Failure> {
+    use tantivy::{Index, TantivyDocument, collector::TopDocs, query::QueryParser, schema::*};
+    let mut schema = Schema::builder();
+    let indexing = TextFieldIndexing::default().set_tokenizer("en_stem");
+    let indexing = indexing.set_index_option(IndexRecordOption::WithFreqsAndPositions);
+    let stemmed = TextOptions::default().set_indexing_options(indexing);
+    let (name, summary) = (schema.add_text_field("name", TEXT | STORED), schema.add_text_field("summary", stemmed));
+    let index = Index::create_in_ram(schema.build());
+    let mut writer = index.writer_with_num_threads(1, 100 << 20)?;
+    for line in fs::read_to_string(list)?.lines() {
+        let record: serde_json::Value = serde_json::from_str(line)?;
+        let mut document = TantivyDocument::new();
+        document.add_text(name, record["name"].as_str().unwrap_or_default());
+        document.add_text(summary, record["summary"].as_str().unwrap_or_default());
+        writer.add_document(document)?;
+    }
+    writer.commit()?;
+    let searcher = index.reader()?.searcher();
+    let parser = QueryParser::for_index(&index, vec![name, summary]);
+    let (mut sum, mut times) = (0.0, Vec::new());
+    let expected = expected(queries)?;
+    for (query, names) in &expected {
+        let began = Instant::now();
+        let best = searcher.search(&parser.parse_query(query)?, &TopDocs::with_limit(10).order_by_score())?;
+        let mut found = Vec::new();
+        for (_, at) in best {
+            let document: TantivyDocument = searcher.doc(at)?;
+            found.extend(document.get_first(name).and_then(|v| v.as_str().map(str::to_owned)));
+        }
+        times.push(began.elapsed());
+        sum += ndcg(&found, names);
+    }
+    times.sort_unstable();
+    let median = times[times.len() / 2].as_secs_f64() * 1e3;
+    println!("tantivy as it comes: nDCG@10 {:.3}, p50 {median:.3} ms", sum / expected.len() as f64);
+    Ok(())
+}
+
+/// What it takes to ask in place: a store 20 ms away, which counts.
+async fn in_place(
+    registry: &std::path::Path,
+    key: &ggen_marketplace::VerifierKey,
+    names: &[String],
+) -> Result<(), Failure> {
+    let folder = object_store::local::LocalFileSystem::new_with_prefix(registry)?;
+    let far = std::sync::Arc::new(far::Far::new(folder));
+    let store = Store::new(far.clone(), "far");
+    let client = Client::new(store, std::slice::from_ref(key), ClientOptions::default())?;
+    let newest = client.latest().await?;
+    far.cost();
+    let searcher = newest.searcher(SearchMode::Remote).await?;
+    println!("in place: opened with {:?} (requests, bytes, round trips)", far.cost());
+    for text in ["http client", "reqwst", "expre", "markdown to html", "react state management", &names[1000]] {
+        top(&searcher, text, 10).await?;
+        println!("in place: {text:?}: {:?}", far.cost());
+    }
+    Ok(())
+}
+
+mod far {
+    //! A store that is 20 ms away, and counts what is read.
+
+    use async_trait::async_trait;
+    use futures::stream::BoxStream;
+    use object_store::{
+        CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
+        PutOptions, PutPayload, PutResult, Result, local::LocalFileSystem, path::Path,
+    };
+    use std::{
+        sync::Mutex,
+        time::{Duration, Instant},
+    };
+
+    #[derive(Debug)]
+    pub(super) struct Far {
+        inner: LocalFileSystem,
+        seen: Mutex<(u64, u64, u64, Option<Instant>)>,
+    }
+
+    impl Far {
+        pub(super) fn new(inner: LocalFileSystem) -> Self {
+            Self { inner, seen: Mutex::new((0, 0, 0, None)) }
+        }
+
+        /// Requests, bytes and dependent round trips since the last call.
+        pub(super) fn cost(&self) -> (u64, u64, u64) {
+            let seen = std::mem::take(&mut *self.seen.lock().unwrap_or_else(|e| e.into_inner()));
+            (seen.0, seen.1, seen.2)
+        }
+    }
+
+    impl std::fmt::Display for Far {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("far")
+        }
+    }
+
+    #[async_trait]
+    impl ObjectStore for Far {
+        async fn put_opts(&self, at: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+            self.inner.put_opts(at, payload, options).await
+        }
+        async fn put_multipart_opts(
+            &self,
+            at: &Path,
+            options: PutMultipartOptions,
+        ) -> Result<Box<dyn MultipartUpload>> {
+            self.inner.put_multipart_opts(at, options).await
+        }
+        async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
+            let got = self.inner.get_opts(at, options).await?;
+            {
+                let mut seen = self.seen.lock().unwrap_or_else(|e| e.into_inner());
+                seen.0 += 1;
+                seen.1 += got.range.end - got.range.start;
+                // Requests that begin while another one is under way are of the same trip.
+                if seen.3.is_none_or(|began| began.elapsed() >= Duration::from_millis(20)) {
+                    seen.2 += 1;
+                    seen.3 = Some(Instant::now());
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Ok(got)
+        }
+        fn delete_stream(&self, all: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+            self.inner.delete_stream(all)
+        }
+        fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+            self.inner.list(prefix)
+        }
+        async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+            self.inner.list_with_delimiter(prefix).await
+        }
+        async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+            self.inner.copy_opts(from, to, options).await
+        }
+    }
 }
 
 /// One letter left out, doubled, replaced or exchanged with the next one.

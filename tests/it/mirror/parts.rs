@@ -235,10 +235,7 @@ async fn an_audit_of_a_part_knows_what_has_to_be_there() {
         assert!(audit.problems.iter().any(|p| p.error.chain().contains(key.as_str())), "{key} is wrong, unnoticed");
         to.plant(key, bytes).await;
     }
-    assert_eq!(
-        older, 4,
-        "the snapshot of the first generation, its change list, its search bundle, and the shard of what changed"
-    );
+    assert_eq!(older, 3, "the snapshot of the first generation, its change list, and the shard of what changed");
     // What was never meant to be there, and is there and wrong.
     let stray = world
         .referee
