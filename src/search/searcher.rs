@@ -296,9 +296,9 @@ impl Searching {
                 total += 1;
                 let place = Place { key: column(document, &score), bundle, document, score };
                 if by_name {
-                    best_here.add(place)
+                    best_here.add(place);
                 } else {
-                    best.add(place)
+                    best.add(place);
                 }
                 if let Some(counted) = counted.get_mut(bundle) {
                     counted.push(document);
