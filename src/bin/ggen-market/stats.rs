@@ -47,7 +47,7 @@ mod tests {
         let counts = read(&path).unwrap();
         let shown: Vec<_> = counts.iter().map(|(id, n)| format!("{} {n}", id.label())).collect();
         assert_eq!(shown, ["crate/hello-world 12", "crate/serde 7", "pack/hello-world 12"]);
-        for (text, what) in [("a", "1: no tab"), ("a\tb", "1: \"b\" is no count"), ("\n../x,1", "2: ")] {
+        for (text, what) in [("a", "1: no tab"), ("a\tb", "1: "), ("\n../x,1", "2: ")] {
             fs::write(&path, text).unwrap();
             let message = format!("{:?}", read(&path).unwrap_err());
             assert!(message.contains(&format!("stats.tsv:{what}")), "{message}");
