@@ -1,7 +1,7 @@
 # Helpers of .ci/run: steps with their times, what was skipped, and the README's marked blocks.
 # shellcheck shell=bash
 
-steps=() skipped=() current=""
+steps=() skipped=() ran=() current=""
 
 # step TITLE COMMAND...: runs it under a heading. Called as a plain statement, so that `set -e` holds inside.
 step() {
@@ -29,6 +29,10 @@ fail() {
 report() {
   printf '\n== summary (%d s)\n' "$SECONDS"
   if ((${#steps[@]})); then printf '%s\n' "${steps[@]}"; fi
+  if ((${#ran[@]})); then
+    printf 'S3 servers that the tests ran against:\n'
+    printf '  - %s\n' "${ran[@]}"
+  fi
   if ((${#skipped[@]})); then
     printf 'skipped:\n'
     printf '  - %s\n' "${skipped[@]}"
@@ -44,20 +48,23 @@ report() {
 
 # need_command COMMAND PACKAGE: installs the package of the system where the command is missing.
 need_command() {
-  if command -v "$1" >/dev/null; then return; fi
+  if ! command -v "$1" >/dev/null; then install_package "$2"; fi
+}
+
+install_package() {
   command -v apt-get >/dev/null || fail "no $1 on this machine, and no apt-get to install it with"
   local root=()
   if ((EUID != 0)); then root=(sudo); fi
   # Quiet: the names of package mirrors do not belong into a log.
   ${root[@]+"${root[@]}"} apt-get update -qq >/dev/null
-  ${root[@]+"${root[@]}"} env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2" >/dev/null
+  ${root[@]+"${root[@]}"} env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null
 }
 
-# readme_block NAME: the fenced block that follows the line `<!-- ci:NAME -->` in README.md, without its fences. A leading
-# "$ " (a prompt) is taken off.
-readme_block() {
-  [[ -f README.md ]] || fail "no README.md"
-  awk -v marker="<!-- ci:$1 -->" '
+# block FILE NAME: the fenced block that follows the line `<!-- NAME -->` in a page, without its fences. A leading "$ " (a prompt)
+# is taken off.
+block() {
+  [[ -f $1 ]] || fail "no $1"
+  awk -v marker="<!-- $2 -->" '
     { sub(/[ \t\r]+$/, "") }
     state == 0 && $0 == marker { state = 1; next }
     state == 1 && /^```/ { state = 2; next }
@@ -65,7 +72,7 @@ readme_block() {
     state == 2 && /^```/ { state = 3; exit }
     state == 2 { sub(/^\$ /, ""); print }
     END { exit state != 3 }
-  ' README.md || fail "README.md: no fenced block directly after <!-- ci:$1 -->"
+  ' "$1" || fail "$1: no fenced block directly after <!-- $2 -->"
 }
 
 show() {

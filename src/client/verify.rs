@@ -169,6 +169,10 @@ impl Audit {
         let mut marks = Marks::default();
         if let Some(boundary) = boundary {
             match self.client.marks(boundary).await {
+                // A collection that replaces the boundary takes the list of the old one away.
+                Err(e) if is_absent(&e) && self.client.boundary().await.ok().flatten().as_ref() != Some(boundary) => {
+                    return;
+                }
                 Ok(list) => {
                     marks = list;
                     if let Some(link) = boundary.marks {

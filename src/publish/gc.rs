@@ -177,9 +177,10 @@ impl Registry {
         if options.pins.iter().collect::<BTreeSet<_>>().len() > MAX_PINS {
             return Err(Error::new(ErrorKind::Invalid, format!("at most {MAX_PINS} generations can be pinned")));
         }
+        let clocks = Clocks { store: &self.store, watch: Watch::start(options.now) };
+        let run = Run { options, clocks };
         for _ in 0..ATTEMPTS {
-            let clocks = Clocks { store: &self.store, watch: Watch::start(options.now) };
-            if let Some(report) = self.try_to_collect(&Run { options, clocks }).await? {
+            if let Some(report) = self.try_to_collect(&run).await? {
                 return Ok(report);
             }
             tracing::info!("another collection was faster; beginning again");
@@ -197,7 +198,7 @@ impl Registry {
         let mut live = Live::default();
         self.walk(&mut live, &kept.slots, writes).await?;
         let (marks, list) = self.marks(before.as_ref()).await?;
-        // The list that the boundary names is needed until the next boundary is there; a later collection takes it away.
+        // The list that the boundary names is needed until the next boundary is there.
         list.iter().for_each(|l| live.add(l.sha256));
         let mut report = GcReport { generation: head.claim().generation, ..GcReport::default() };
         let trash = self.trash(&live, run, &mut report).await?;
@@ -237,6 +238,9 @@ impl Registry {
             // Before anything is moved (I15).
             if !self.store.replace_signed(keys::BOUNDARY, before.as_ref().map(|b| &b.version), &bytes).await? {
                 return Ok(None);
+            }
+            if let Some(list) = list.filter(|l| Some(*l) != boundary.marks) {
+                self.drop_marks(&list).await?;
             }
             if !gone.is_empty() {
                 self.clear(head, boundary, &mut live, gone, &mut report).await?;
@@ -343,6 +347,15 @@ impl Registry {
             }
             Err(e) => Err(e),
         }
+    }
+
+    /// The list of the boundary before. It is nobody's but ours, so it need not be marked: lists of nothing but older lists
+    /// would follow each other for ever.
+    async fn drop_marks(&self, list: &Link) -> Result<()> {
+        if let Some(written) = self.store.last_written(&keys::blob(&list.sha256)).await? {
+            self.store.discard(&list.sha256, written).await?;
+        }
+        Ok(())
     }
 
     /// Looks through the trash, and gives what is in it. What is referred to and was taken away all the same, by a

@@ -1,6 +1,7 @@
 //! Where registries live. The seam is [`object_store::ObjectStore`]; this module opens one from what a person types, reads
 //! from it with a size cap and a digest, and writes to it in the few ways that the commit protocol allows.
 
+mod cause;
 mod clock;
 mod cloud;
 mod copy;
@@ -14,6 +15,7 @@ mod trusted;
 mod url;
 mod write;
 
+use cause::Cause;
 pub(crate) use copy::Same;
 pub use doctor::{Diagnosis, DoctorOptions, Finding, Outcome};
 pub use open::{Store, StoreOptions};
@@ -84,32 +86,3 @@ fn io_kind(e: &object_store::Error) -> Option<std::io::ErrorKind> {
     }
     None
 }
-
-/// The innermost cause of a store's error: its outer layers repeat the path and each other, and may repeat the URL that was
-/// asked, which can carry credentials.
-#[derive(Debug)]
-struct Cause(object_store::Error);
-
-impl std::fmt::Display for Cause {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut last: &dyn std::error::Error = &self.0;
-        while let Some(below) = last.source() {
-            last = below;
-        }
-        let text = last.to_string();
-        // Whatever a transport puts into its message, no part of a URL before an `@` and no query is shown.
-        let mut shown = String::with_capacity(text.len());
-        for (i, word) in text.split(' ').enumerate() {
-            if i > 0 {
-                shown.push(' ');
-            }
-            match word.find("://") {
-                Some(_) => shown.push_str(&open::redact(word.trim_matches(|c| "()<>\"',".contains(c)))),
-                None => shown.push_str(word),
-            }
-        }
-        f.write_str(&shown)
-    }
-}
-
-impl std::error::Error for Cause {}

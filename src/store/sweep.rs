@@ -23,6 +23,13 @@ use std::{
     fs, io,
     time::{Duration, UNIX_EPOCH},
 };
+use tokio::time::Instant;
+
+/// What a look at an object says counts for so long.
+const FRESH: Duration = Duration::from_secs(60);
+
+/// How often it is looked at, where looking takes longer than that. It stays then, for the next collection.
+const LOOKS: u32 = 5;
 
 /// An object of a listing.
 #[derive(Debug, Clone)]
@@ -90,11 +97,18 @@ impl Store {
         if !self.copy(&from, &to).await? {
             return Ok(Discarded::Gone);
         }
-        if self.last_written(&from).await? != Some(written) {
-            return Ok(Discarded::Changed);
+        // A look that took long says nothing any more: a process may have slept in between, and somebody written it again.
+        for _ in 0..LOOKS {
+            let looked = Instant::now();
+            if self.last_written(&from).await? != Some(written) {
+                return Ok(Discarded::Changed);
+            }
+            if looked.elapsed() < FRESH {
+                self.delete(&from).await?;
+                return Ok(Discarded::Yes);
+            }
         }
-        self.delete(&from).await?;
-        Ok(Discarded::Yes)
+        Ok(Discarded::Changed)
     }
 
     /// Brings an object back from the trash, if it is there; what is in the trash stays until it is purged.

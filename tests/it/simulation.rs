@@ -1,5 +1,5 @@
-//! Many days of a registry in a moment: publishers, a job that renews it and readers, on a store in bad weather. Every
-//! run follows from a seed; a run that fails names it, and `GGEN_SIMULATE=<seed>` repeats it.
+//! Many weeks of a registry in a moment: publishers, a job that renews it, one that collects garbage, and readers, on a
+//! store in bad weather. Every run follows from a seed; a run that fails names it, and `GGEN_SIMULATE=<seed>` repeats it.
 
 use super::support::{
     referee::Referee,
@@ -7,7 +7,9 @@ use super::support::{
     weather::{Dice, Weather},
     world::World,
 };
-use ggen_marketplace::{BuildOptions, Client, ClientOptions, Error, ErrorKind, Registry, package::Timestamp};
+use ggen_marketplace::{
+    BuildOptions, Client, ClientOptions, Error, ErrorKind, GcOptions, Registry, package::Timestamp,
+};
 use std::{
     collections::BTreeSet,
     fs,
@@ -60,7 +62,8 @@ impl Run {
                 Ok(Err(e)) => assert_eq!(e.kind(), ErrorKind::Unavailable, "{what}: {}", e.chain()),
                 Err(_) => {}
             }
-            sleep(self.dice.hours(1)).await;
+            // Mostly soon; now and then when a collection may have taken away what the last try left.
+            sleep(self.dice.hours(if self.dice.roll(8) == 0 { 400 } else { 1 })).await;
         }
         panic!("{what}: it never worked");
     }
@@ -69,7 +72,7 @@ impl Run {
         let name = format!("publisher-{number}");
         let registry = self.registry(&name);
         for release in 0..RELEASES {
-            sleep(self.dice.hours(30)).await;
+            sleep(self.dice.hours(300)).await;
             // All of them publish versions of one package as well as packages of their own.
             let (package, version) = match release % 2 {
                 0 => (format!("own-{number}"), format!("1.0.{release}")),
@@ -81,12 +84,16 @@ impl Run {
                 registry.build(std::slice::from_ref(&file), &options).await
             })
             .await;
-            self.promised.lock().unwrap().insert(format!("pack/{package}@{version}"));
+            let kind = if package.starts_with("own") { "crate" } else { "pack" };
+            self.promised.lock().unwrap().insert(format!("{kind}/{package}@{version}"));
         }
     }
 
-    /// A list with one release that is hosted elsewhere.
+    /// The package of one release: its own are archives, the others are hosted elsewhere.
     fn file(&self, package: &str, version: &str) -> PathBuf {
+        if package.starts_with("own") {
+            return self.world.add_crate(package, version, "//! Its own.");
+        }
         let sha256 = second_reader::hex(format!("{package} {version}").as_bytes());
         let line = format!(
             r#"{{"name":"{package}","version":"{version}","sha256":"{sha256}","size":1,"download_url":"https://example.com/x.tar.gz"}}"#
@@ -98,10 +105,26 @@ impl Run {
 
     async fn refresher(&self) {
         let registry = self.registry("refresher");
-        for _ in 0..4 {
-            sleep(Duration::from_secs(24 * 3600)).await;
+        for _ in 0..8 {
+            sleep(Duration::from_secs(4 * 24 * 3600)).await;
             self.insist("refresher", || async { registry.refresh(&self.options()).await }).await;
         }
+    }
+
+    /// Collects garbage at every opportunity, and keeps as little as it may.
+    async fn collector(&self, number: u64) {
+        let registry = self.registry(&format!("collector-{number}"));
+        for _ in 0..12 {
+            sleep(self.dice.hours(120)).await;
+            self.insist("collector", || async { registry.collect(&self.gc()).await }).await;
+        }
+    }
+
+    fn gc(&self) -> GcOptions {
+        let mut options = GcOptions::at(self.now());
+        options.keep = 1;
+        options.purge_after = Duration::from_secs(7 * 24 * 3600);
+        options
     }
 
     /// Whatever was promised before a reader asks, it finds; and it is never brought back.
@@ -109,17 +132,17 @@ impl Run {
         let mut options = ClientOptions::default();
         options.cache = Some(self.world.dir.path().join("reader"));
         // For readers all this is long past.
-        (options.allow_expired, options.timeout, options.freshness) = (true, DAYS, Duration::ZERO);
+        (options.allow_expired, options.timeout, options.freshness) = (true, Duration::from_secs(60), Duration::ZERO);
         let client = Client::new(self.weather.store(), std::slice::from_ref(&self.world.key), options).unwrap();
         let mut newest = 0;
         for _ in 0..12 {
-            sleep(self.dice.hours(16)).await;
+            sleep(self.dice.hours(80)).await;
             let promised = self.promised.lock().unwrap().clone();
             self.insist("reader", || async {
                 let reader = client.latest().await?;
                 assert!(reader.generation() >= newest, "generation {} after {newest}", reader.generation());
                 for release in &promised {
-                    let found = reader.find_release(&release.replacen("pack/", "pack:", 1).parse().unwrap()).await;
+                    let found = reader.find_release(&release.replacen('/', ":", 1).parse().unwrap()).await;
                     assert!(
                         !matches!(&found, Err(e) if e.kind() == ErrorKind::NotFound),
                         "generation {} lacks {release}, which was promised",
@@ -140,18 +163,39 @@ impl Run {
         // The last stalled request arrives.
         sleep(Duration::from_secs(200 * 3600)).await;
         self.registry("last").refresh(&self.options()).await.unwrap();
+        self.world.referee.forgive_late_reads();
         self.world.referee.assert_fair();
         let found = self.world.found();
         let kept: BTreeSet<String> = found.records.keys().cloned().collect();
-        let promised = self.promised.lock().unwrap();
+        let promised = self.promised.lock().unwrap().clone();
         assert_eq!(promised.len() as u64, PUBLISHERS * RELEASES);
-        assert_eq!(kept, *promised, "nothing is lost, and nothing is there that nobody wanted");
+        assert_eq!(kept, promised, "nothing is lost, and nothing is there that nobody wanted");
         let objects = self.world.referee.objects();
         let slots: Vec<_> = objects.keys().filter_map(|k| k.strip_prefix("log/")).collect();
         assert_eq!(slots.len() as u64, found.generation + 1, "the log has no gap");
-        for generation in 0..=found.generation {
+        // What a collection did not give up is whole.
+        let keeps = objects.get("gc/boundary").map_or(0, |b| second_reader::boundary(b).keeps);
+        for generation in keeps..=found.generation {
             second_reader::read_slot(&objects, generation);
         }
+        self.tidy_up().await;
+    }
+
+    /// When nobody wants the past any more, collections leave what the newest generation reaches, and nothing else.
+    async fn tidy_up(&self) {
+        let registry = self.registry("last");
+        for _ in 0..3 {
+            sleep(Duration::from_secs(14 * 24 * 3600)).await;
+            let refreshed = registry.refresh(&self.options()).await.unwrap();
+            assert!(refreshed.committed);
+            registry.collect(&self.gc()).await.unwrap();
+        }
+        self.world.referee.assert_fair();
+        let found = self.world.found();
+        let objects = self.world.referee.objects();
+        let blobs: BTreeSet<_> = objects.keys().filter(|k| k.starts_with("blobs/")).cloned().collect();
+        let left: Vec<_> = blobs.difference(&found.reached).collect();
+        assert!(left.is_empty(), "{left:#?}");
     }
 }
 
@@ -166,11 +210,12 @@ fn simulate(seed: u64) -> Vec<String> {
         world.options.now = Timestamp::from_unix(1_700_000_000);
         let dice = Dice::new(seed);
         let weather = Weather::new(Referee::clone(&world.referee), dice.clone());
+        world.referee.begin_at(world.options.now);
         let run = Run { world, weather, dice, began: Instant::now(), promised: Mutex::default() };
         run.world.registry().init(&run.options()).await.unwrap();
         run.world.referee.expect_a_crowd();
         let publishers = futures::future::join_all((0..PUBLISHERS).map(|n| run.publisher(n)));
-        tokio::join!(publishers, run.refresher(), run.reader());
+        tokio::join!(publishers, run.refresher(), run.collector(0), run.collector(1), run.reader());
         run.settle().await;
         run.weather.log()
     })

@@ -27,6 +27,8 @@ pub(crate) enum Template {
     Cloudfront,
     /// deploy/r2: Cloudflare R2: caching, lifecycle, what stands in for policies
     R2,
+    /// deploy/minio: a MinIO server in a container, with a bucket that anyone may read
+    Minio,
     /// .github/workflows: builds into a bucket on every push, refreshes every day, collects garbage every week
     GithubActions,
     /// deploy/kubernetes: the same jobs as CronJobs
@@ -71,6 +73,7 @@ impl Template {
                 "deploy/r2/cache-rules.json" = "r2/cache-rules.json",
                 "deploy/r2/lifecycle.json" = "r2/lifecycle.json",
             ],
+            Self::Minio => files!["deploy/minio/docker-compose.yml" = "minio/docker-compose.yml"],
             Self::GithubActions => files![".github/workflows/registry.yml" = "github-actions/registry.yml"],
             Self::Kubernetes => files!["deploy/kubernetes/cronjobs.yaml" = "kubernetes/cronjobs.yaml"],
             Self::Systemd => files![

@@ -131,6 +131,23 @@ async fn a_slot_that_is_never_answered_properly() {
     assert!(desk.twice(&server, &registry, "no reading back").await.unwrap().committed);
 }
 
+/// A claim is not sent again before the slot was looked at (I4): a client that retried by itself would be told of its own success
+/// as of another's.
+#[tokio::test(flavor = "multi_thread")]
+async fn i4_a_claim_is_not_repeated_blindly() {
+    let desk = Desk::new().await;
+    for effect in [Effect::Answer(503), Effect::AnswerAfter(500), Effect::Drop] {
+        let (server, registry) = desk.open(3).await;
+        server.take_log();
+        server.fault(Fault::new(effect).on(&[Op::Put]).keys(|k| k == "log/0000000001").first(2));
+        assert!(desk.build(&registry).await.unwrap().committed);
+        let log = server.take_log();
+        let asked: Vec<Op> = log.iter().filter(|e| e.key == "log/0000000001").map(|e| e.op).collect();
+        let claims = asked.iter().filter(|op| **op == Op::Put).count();
+        assert!(claims >= 1 && asked.windows(2).all(|pair| pair != [Op::Put, Op::Put]), "{effect:?}: {asked:?}");
+    }
+}
+
 /// A trouble elsewhere may end the run. What it says is then true, and a plain run goes on from there.
 #[tokio::test(flavor = "multi_thread")]
 async fn trouble_with_any_other_request_ends_the_run_or_not_and_loses_nothing() {

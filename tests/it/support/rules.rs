@@ -1,7 +1,7 @@
 //! The rules that whoever writes to a registry keeps, and how both referees judge them.
 
 use super::second_reader::{self, Objects};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// What the layout knows, besides what lies below a folder of it.
 const FILES: &[&str] = &["checkpoint", "gc/boundary", "mirror.json"];
@@ -21,27 +21,30 @@ pub(crate) enum Mirrored {
     Part,
 }
 
-/// What is wrong with writing these bytes under that key, into a store that holds those objects.
-pub(crate) fn put(
-    objects: &Objects,
-    key: &str,
-    bytes: &[u8],
-    conditional: bool,
-    mirror: Option<Mirrored>,
-) -> Vec<String> {
+/// What a store holds.
+pub(crate) struct Held<'a> {
+    pub(crate) objects: &'a Objects,
+    /// What it held and a collection of garbage took away. A request that was on its way for days may arrive after that.
+    pub(crate) deleted: &'a BTreeSet<String>,
+    pub(crate) mirror: Option<Mirrored>,
+}
+
+/// What is wrong with writing these bytes under that key, into a store that holds that.
+pub(crate) fn put(held: &Held<'_>, key: &str, bytes: &[u8], conditional: bool) -> Vec<String> {
+    let objects = held.objects;
     let mut fouls = Vec::new();
     let mut foul = |what: &str| fouls.push(format!("{key}: {what}"));
     if let Some(sha256) = key.strip_prefix("blobs/sha256/") {
         if second_reader::hex(bytes) != sha256 {
             foul("I2: an object that is not what its name says");
         }
-        let cited = match mirror {
+        let cited = match held.mirror {
             None => second_reader::cited(bytes),
             Some(Mirrored::Newest) => second_reader::below(bytes),
             Some(Mirrored::Part) => Vec::new(),
         };
         for cited in cited {
-            if !objects.contains_key(&cited) {
+            if !objects.contains_key(&cited) && !held.deleted.contains(&cited) {
                 foul(&format!("I1: it is there before {cited}, which it cites"));
             }
         }

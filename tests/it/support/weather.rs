@@ -4,9 +4,9 @@
 
 use super::referee::Referee;
 use async_trait::async_trait;
-use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, path::Path,
 };
 use std::{
@@ -44,6 +44,9 @@ impl Dice {
     }
 }
 
+/// How late a signed request may arrive, as S3 has it.
+const LATE: Duration = Duration::from_secs(15 * 60);
+
 #[derive(Clone)]
 pub(crate) struct Weather {
     referee: Referee,
@@ -79,6 +82,21 @@ impl Weather {
         self.log.lock().unwrap().clone()
     }
 
+    /// What can be repeated is tried again, as every client of a store does.
+    async fn again<T: Send + 'static, F: Future<Output = Result<T>> + Send + 'static>(
+        &self,
+        what: String,
+        act: impl Fn() -> F,
+    ) -> Result<T> {
+        for _ in 0..3 {
+            match self.go(what.clone(), act()).await {
+                Err(Error::Generic { .. }) => {}
+                done => return done,
+            }
+        }
+        self.go(what, act()).await
+    }
+
     async fn go<T: Send + 'static>(
         &self,
         what: String,
@@ -93,6 +111,8 @@ impl Weather {
             match self.dice.roll(100) {
                 0..3 => luck = Luck::LostRequest,
                 3..6 => luck = Luck::LostAnswer,
+                // A signed request that arrives later than this is refused, so a deletion does not come after days.
+                6 if what.starts_with("delete") => before = self.dice.hours(100).min(LATE),
                 6 => before = self.dice.hours(100),
                 7 => after = self.dice.hours(100),
                 _ => {}
@@ -128,15 +148,40 @@ impl ObjectStore for Weather {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let (referee, location) = (self.referee.clone(), location.clone());
-        self.go(format!("get {location}"), async move { referee.get_opts(&location, options).await }).await
+        let get = || {
+            let (referee, location, options) = (referee.clone(), location.clone(), options.clone());
+            async move { referee.get_opts(&location, options).await }
+        };
+        self.again(format!("get {location}"), get).await
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.referee.delete_stream(locations)
+        let this = self.clone();
+        let one = move |location: Path| {
+            let (this, referee) = (this.clone(), this.referee.clone());
+            async move {
+                let delete = || {
+                    let (referee, location) = (referee.clone(), location.clone());
+                    async move { referee.delete(&location).await }
+                };
+                this.again(format!("delete {location}"), delete).await?;
+                Ok(location)
+            }
+        };
+        locations.and_then(one).boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.referee.list(prefix)
+        let (this, referee, prefix) = (self.clone(), self.referee.clone(), prefix.cloned());
+        let listed = async move {
+            let all = || {
+                let (referee, prefix) = (referee.clone(), prefix.clone());
+                async move { referee.list(prefix.as_ref()).try_collect::<Vec<_>>().await }
+            };
+            let all = this.again("list".to_owned(), all).await?;
+            Ok::<_, Error>(futures::stream::iter(all.into_iter().map(Ok)))
+        };
+        futures::stream::once(listed).try_flatten().boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
@@ -145,7 +190,11 @@ impl ObjectStore for Weather {
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         let (referee, from, to) = (self.referee.clone(), from.clone(), to.clone());
-        self.go(format!("copy {from}"), async move { referee.copy_opts(&from, &to, options).await }).await
+        let copy = || {
+            let (referee, from, to, options) = (referee.clone(), from.clone(), to.clone(), options.clone());
+            async move { referee.copy_opts(&from, &to, options).await }
+        };
+        self.again(format!("copy {from}"), copy).await
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     wire::{Asked, Op, Reply},
 };
 use crate::support::{
-    rules::{self, Whole},
+    rules::{self, Held, Whole},
     second_reader::{self, Objects},
 };
 use chrono::{DateTime, Utc};
@@ -161,7 +161,8 @@ impl State {
             if rules::immutable(key) && self.objects.get(key).is_some_and(|old| *old == bytes) {
                 self.rewrites.push(key.into());
             }
-            self.fouls.extend(rules::put(&self.objects, key, &bytes, conditional, None));
+            let held = Held { objects: &self.objects, deleted: &BTreeSet::new(), mirror: None };
+            self.fouls.extend(rules::put(&held, key, &bytes, conditional));
         }
         let etag = self.store(key, bytes, headers, etag);
         if referee {

@@ -1,0 +1,125 @@
+#!/usr/bin/env bash
+# Are the tests blind? Breaks one rule of the protocol at a time, in a copy of the sources, and expects the tests to go red.
+#   tests/mutants.sh [NAME...]      (all of them by default; `tests/mutants.sh --list` names them)
+# The last line says how many were caught; the exit code is 1 if one was not. Takes about half a minute for each.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+root=$PWD
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target} CARGO_TERM_COLOR=never RUST_BACKTRACE=0
+
+names=() breaks=() tests=()
+# mutant NAME TESTS: what follows on standard input is a Perl program that breaks the sources; it runs in the copy.
+mutant() {
+  names+=("$1")
+  tests+=("$2")
+  breaks+=("$(cat)")
+}
+
+# replace FILE OLD NEW, in Perl: exactly one place, or the mutant is out of date.
+readonly PRELUDE='
+use strict; use warnings;
+sub replace {
+  my ($file, $old, $new) = @_;
+  open(my $in, "<", $file) or die "$file: $!"; local $/; my $text = <$in>; close $in;
+  my $count = () = $text =~ /\Q$old\E/g;
+  die "$file: $count places for: $old\n" unless $count == 1;
+  $text =~ s/\Q$old\E/$new/;
+  open(my $out, ">", $file) or die "$file: $!"; print $out $text; close $out;
+}
+'
+
+mutant "a claim without a condition (I2)" "publish:: s3::writers simulation::" <<'PERL'
+replace("src/store/write.rs", "options.mode = PutMode::Create;\n        }\n        match self.commits", "options.mode = PutMode::Overwrite;\n        }\n        match self.commits");
+PERL
+mutant "a claim that is retried below (I4)" "s3::" <<'PERL'
+replace("src/store/cloud.rs", "commits: open(0)?", "commits: open(RETRIES)?");
+PERL
+mutant "an unclear claim that is taken for lost (I3)" "s3::answers s3::writers" <<'PERL'
+replace("src/publish/commit.rs", "            match self.store.get_signed(&key, None).await {\n                Ok(Fetched::New { bytes, .. }) => return Ok(bytes == *slot.bytes()),", "            if last.is_some() { return Ok(false); }\n            match self.store.get_signed(&key, None).await {\n                Ok(Fetched::New { bytes, .. }) => return Ok(bytes == *slot.bytes()),");
+PERL
+mutant "old objects that are relied on (I10)" "collect::" <<'PERL'
+replace("src/store/write.rs", "meta.size == link.size && age <= YOUNG &&", "meta.size == link.size && age <= YOUNG * 10_000 &&");
+PERL
+mutant "planted objects that are relied on (I10)" "publish::" <<'PERL'
+replace("src/store/write.rs", "age <= YOUNG && self.is_right(link).await", "age <= YOUNG");
+PERL
+mutant "commits that do not look at the boundary (I15)" "collect::" <<'PERL'
+replace("src/publish/commit.rs", "if self.was_collected_since(&head.slot).await {", "if self.was_collected_since(&head.slot).await && false {");
+PERL
+mutant "collections without a boundary (I15)" "collect::" <<'PERL'
+replace("src/publish/gc.rs", "            if !self.store.replace_signed(keys::BOUNDARY, before.as_ref().map(|b| &b.version), &bytes).await? {", "            if gone.is_empty() && !self.store.replace_signed(keys::BOUNDARY, before.as_ref().map(|b| &b.version), &bytes).await? {");
+PERL
+mutant "deletions without a second look (I16)" "collect:: simulation::" <<'PERL'
+replace("src/store/sweep.rs", "if self.last_written(&from).await? != Some(written) {\n                return Ok(Discarded::Changed);\n            }\n            if looked", "if looked");
+PERL
+mutant "garbage that is not marked first (I16)" "collect::" <<'PERL'
+replace("src/publish/gc.rs", ".filter(|marked| *marked >= modified).unwrap_or(now)", ".filter(|marked| *marked >= modified).unwrap_or(modified)");
+PERL
+mutant "the snapshot before what it links (I1)" "publish::" <<'PERL'
+replace("src/publish/put.rs", "            self.put_all(std::mem::take(&mut puts), session, options).await?;\n", "");
+replace("src/publish/put.rs", "        self.put_all(puts, session, options).await?;\n        self.put_all(vec![whole(snapshot.clone())], session, options).await?;\n", "        self.put_all(vec![whole(snapshot.clone())], session, options).await?;\n        self.put_all(puts, session, options).await?;\n");
+PERL
+mutant "the pointer before the claim (I12)" "publish::" <<'PERL'
+replace("src/publish/commit.rs", "            if self.claim(&slot, options).await? {", "            self.publish_checkpoint(&slot, &batch.watch, options, &mut session.tally).await?;\n            if self.claim(&slot, options).await? {");
+PERL
+mutant "cleaning up when it is unclear (I5)" "publish:: s3::answers" <<'PERL'
+replace("src/store/sweep.rs", "    async fn delete(&self, key: &str)", "    pub(crate) async fn delete(&self, key: &str)");
+replace("src/publish/commit.rs", "                last = Some(e);\n            }\n            match", "                last = Some(e);\n                self.store.delete(&key).await?;\n            }\n            match");
+PERL
+mutant "claims without a nonce (I7)" "publish::" <<'PERL'
+replace("src/publish/registry.rs", "        self.fill_random(&mut nonce)?;\n        Ok(nonce)", "        if false { self.fill_random(&mut nonce)?; }\n        Ok(nonce)");
+PERL
+mutant "time that goes back (I6)" "publish::" <<'PERL'
+replace("src/publish/commit.rs", "options.now.max(before.claim().time)", "options.now");
+PERL
+mutant "a clock that may be ahead (I6)" "s3::conditions" <<'PERL'
+replace("src/publish/commit.rs", "self.store.clock_ahead().is_some() && ahead > SKEW", "self.store.clock_ahead().is_some() && ahead > SKEW * 1_000_000");
+PERL
+mutant "sessions without an end (I11)" "publish:: simulation:: s3:: collect::" <<'PERL'
+replace("src/publish/put.rs", "self.began.elapsed() > SESSION", "self.began.elapsed() > SESSION * 10_000");
+PERL
+
+if [[ ${1:-} == --list ]]; then
+  printf '%s\n' "${names[@]}"
+  exit
+fi
+
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+# shellcheck source=.ci/lib.sh
+source .ci/lib.sh
+copy_sources "$copy"
+wanted() {
+  local name
+  if (($# == 1)); then return 0; fi
+  for name in "${@:2}"; do if [[ $1 == *"$name"* ]]; then return 0; fi; done
+  return 1
+}
+
+caught=0 tried=0 missed=()
+for i in "${!names[@]}"; do
+  wanted "${names[i]}" "$@" || continue
+  tried=$((tried + 1))
+  rm -rf "$copy/src" && cp -a src "$copy/src"
+  (cd "$copy" && perl -e "$PRELUDE ${breaks[i]}")
+  # Newer than what was built of the mutant before.
+  find "$copy/src" -name '*.rs' -exec touch {} +
+  if ! (cd "$copy" && cargo test --quiet --test it --no-run) >"$copy/log" 2>&1; then
+    cat "$copy/log"
+    fail "${names[i]}: it does not compile, so it shows nothing"
+  fi
+  status=0
+  # A broken protocol may also never come to an end; that shows nothing, since a slow machine does not either.
+  # shellcheck disable=SC2086 # words
+  (cd "$copy" && GGEN_SIMULATIONS=${GGEN_SIMULATIONS:-40} timeout 1200 cargo test --quiet --test it -- ${tests[i]}) >"$copy/log" 2>&1 || status=$?
+  if ((status == 0 || status == 124)); then
+    missed+=("${names[i]}")
+    printf 'MISSED  %s (exit code %d)\n' "${names[i]}" "$status"
+  else
+    caught=$((caught + 1))
+    by=$(sed -n 's/^    \([a-z0-9_]*::[a-z0-9_:]*\)$/\1/p' "$copy/log" | sort -u | head -n 2 | paste -sd ' ')
+    printf 'caught  %s: %s\n' "${names[i]}" "${by:-the run broke off}"
+  fi
+done
+printf '%d of %d caught\n' "$caught" "$tried"
+((${#missed[@]} == 0))
