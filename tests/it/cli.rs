@@ -7,6 +7,7 @@ mod errors;
 mod lifecycle;
 mod mirror;
 mod network;
+mod search;
 mod secrets;
 mod snapshots;
 mod streams;

@@ -321,8 +321,8 @@ pub(crate) enum Order {
 
 #[derive(Debug, Args)]
 pub(crate) struct Search {
-    /// Words, "phrases", field:value (name, kind, license, keyword, category), -not; nothing means everything
-    #[arg(value_name = "QUERY", allow_hyphen_values = true)]
+    /// Words, "phrases", field:value (name, kind, license, keyword, category), -not (in quotes, or behind --); nothing means everything
+    #[arg(value_name = "QUERY")]
     pub(crate) query: Vec<String>,
     /// Only packages of this kind
     #[arg(long, value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::as_str)).try_map(|k| k.parse::<Kind>()))]
