@@ -214,7 +214,8 @@ impl Settings {
     pub(crate) fn writer(&self, given: &Writer) -> Result<Writing, Failure> {
         let location = self.store(given.store.as_ref())?;
         let (key, key_file) = self.key(&given.key)?;
-        let options = self.build_options(given.valid_for.as_ref())?;
+        let mut options = self.build_options(given.valid_for.as_ref())?;
+        options.search = !given.no_search && self.config.search.unwrap_or(true);
         let cache = self.cache(&given.cache)?;
         let store = Store::open_with(&location, &self.store_options(given.single_writer))?;
         if let (Some(file), Some(folder)) = (&key_file, store.path())
