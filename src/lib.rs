@@ -70,6 +70,7 @@ mod index;
 pub mod package;
 mod publish;
 pub mod resolve;
+mod search;
 mod serve;
 pub mod source;
 mod store;
@@ -78,11 +79,12 @@ mod view;
 
 pub use client::{
     Bundle, CachePart, Client, ClientOptions, Generation, InstallPlan, InstallReport, Installed, Installer,
-    MirrorOptions, MirrorProgress, MirrorReport, NotMirrored, Package, Pin, Problem, Resolver, SnapshotReader,
-    Verified, VerifyOptions, cache_usage, clean_cache, default_cache, installed,
+    MirrorOptions, MirrorProgress, MirrorReport, NotMirrored, Package, Pin, Problem, Resolver, SearchMode, Searcher,
+    SnapshotReader, Verified, VerifyOptions, cache_usage, clean_cache, default_cache, installed,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use publish::{Amount, BuildOptions, GcOptions, GcReport, Progress, RandomSource, Registry, Report, ViewReport};
+pub use search::{Facet, SearchHit, SearchOrder, SearchRequest, SearchResults};
 pub use serve::{FileServer, ServeOptions};
 pub use store::{Diagnosis, DoctorOptions, Finding, MirrorOrder, Outcome, Store, StoreOptions, TransportOptions};
 pub use trust::{SigningKey, VerifierKey};

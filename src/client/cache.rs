@@ -92,6 +92,11 @@ impl DiskCache {
         self.folder.join(&name[..2]).join(name)
     }
 
+    /// Whether it seems to have an object.
+    pub(super) fn holds(&self, link: &Link) -> bool {
+        fs::metadata(self.path(link)).is_ok_and(|m| m.len() == link.size)
+    }
+
     pub(super) fn get(&self, link: &Link) -> Option<Bytes> {
         let path = self.path(link);
         if fs::metadata(&path).ok()?.len() != link.size {

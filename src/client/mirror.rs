@@ -224,7 +224,7 @@ impl Run {
             None => None,
         };
         self.copier.copy(&state, base, part.as_ref()).await?;
-        Ok(Base { top: Some(state.top), part })
+        Ok(Base::of(state, part))
     }
 
     /// What patterns mean in a state. Of an older one it may be nothing.

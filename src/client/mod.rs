@@ -18,6 +18,7 @@ mod mirror;
 mod package;
 mod partial;
 mod resolve;
+mod search;
 mod snapshot;
 mod verify;
 
@@ -28,6 +29,7 @@ pub use install::{InstallPlan, InstallReport, Installed, Installer, installed};
 pub use mirror::{MirrorOptions, MirrorProgress, MirrorReport};
 pub use package::Package;
 pub use resolve::Resolver;
+pub use search::{SearchMode, Searcher};
 pub use snapshot::SnapshotReader;
 pub use verify::{NotMirrored, Problem, Verified, VerifyOptions};
 
@@ -114,6 +116,7 @@ struct Inner {
     candidates: moka::sync::Cache<(Sha256, Sha256), (Arc<Candidates>, u32)>,
     /// The newest state, for as long as it is fresh. All who ask at the same time share one question.
     newest: moka::future::Cache<(), Current>,
+    search: search::Caches,
     /// What was fetched last, so that the next question can be a conditional one.
     current: Mutex<Option<Current>>,
 }
@@ -154,8 +157,9 @@ impl Client {
             .weigher(|_, v: &(Arc<Candidates>, u32)| v.1)
             .max_capacity(options.memory / 4)
             .build();
+        let search = search::Caches::new(options.memory);
         let current = Mutex::new(None);
-        let inner = Inner { store, keys, options, trusted, disk, nodes, packages, candidates, newest, current };
+        let inner = Inner { store, keys, options, trusted, disk, nodes, packages, candidates, newest, search, current };
         Self { inner: Arc::new(inner) }
     }
 

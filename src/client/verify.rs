@@ -3,6 +3,7 @@
 mod blobs;
 mod journal;
 mod partial;
+mod search;
 
 pub use partial::NotMirrored;
 
@@ -283,6 +284,9 @@ impl Audit {
             }
         }
         self.read_blobs().await;
+        if options.all {
+            self.search(reader, (newest && whole).then(|| all.clone())).await;
+        }
         if newest {
             self.out.packages = reader.snapshot().packages;
             self.out.releases = reader.snapshot().releases;

@@ -5,6 +5,7 @@
 //! nothing unverified reaches the decompressor. And every JSON object is written in one way: members in the order of their
 //! names, no white space, defaults left out.
 
+pub(crate) mod bundle;
 mod changes;
 mod gz;
 pub(crate) mod keys;
@@ -15,6 +16,7 @@ mod prefix;
 mod shard;
 mod snapshot;
 
+pub use bundle::{BUNDLE_VERSION, SearchBundle};
 pub use changes::{ChangedRelease, Changes, ReleaseChange};
 pub use gz::Object;
 #[cfg(test)]
@@ -44,6 +46,10 @@ pub mod limits {
     pub const CHANGES: u64 = 256 * 1024 * 1024;
     /// A change list, uncompressed.
     pub const CHANGES_RAW: u64 = 1024 * 1024 * 1024;
+    /// A search bundle: what a reader takes into memory.
+    pub const BUNDLE: u64 = 1024 * 1024 * 1024;
+    /// The tail of a search bundle.
+    pub const BUNDLE_TAIL: u64 = 64 * 1024 * 1024;
     /// A list of marks, stored.
     pub const MARKS: u64 = 64 * 1024 * 1024;
     /// A list of marks, uncompressed.
@@ -182,6 +188,7 @@ pub(crate) fn parse_all(raw: &[u8]) {
     let _ = Marks::read(raw);
     let _ = MirrorNote::read(raw);
     let _ = inflate(raw, 1 << 20);
+    let _ = bundle::Tail::read(bytes::Bytes::copy_from_slice(raw));
     for prefix in [Prefix::ROOT, Prefix::ROOT.child(true)] {
         let _ = Page::read(raw, prefix);
         if let Ok(shard) = Shard::read(raw.to_vec(), prefix) {

@@ -1,6 +1,6 @@
 //! Snapshots: one whole state of the registry, by links.
 
-use super::{Effort, Entry, FORMAT_VERSION, FormatError, Object, Page, Prefix};
+use super::{Effort, Entry, FORMAT_VERSION, FormatError, Object, Page, Prefix, SearchBundle};
 use crate::package::{Link, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -30,9 +30,9 @@ pub struct Snapshot {
     pub previous: Option<Link>,
     /// Releases in it, tombstones included.
     pub releases: u64,
-    /// The search bundles, the largest first.
+    /// The search bundles, in the order they were made: later ones replace documents of earlier ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub search: Vec<Link>,
+    pub search: Vec<SearchBundle>,
     /// Download counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stats: Option<Link>,

@@ -18,7 +18,7 @@ use crate::{
     store::{Created, Fetched},
     trust::{Boundary, Checkpoint, Claim, Slot},
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// How often a writer that loses its slot plans anew. Each loss means that somebody else won, so the registry moves on.
 const ATTEMPTS: u32 = 200;
@@ -30,6 +30,10 @@ const CLAIM_TRIES: u32 = 8;
 pub(super) struct Batch {
     pub(super) changes: Arc<Vec<Change>>,
     pub(super) spool: Arc<Spool>,
+    /// Download counts that the run brings, by label.
+    pub(super) counts: Arc<BTreeMap<String, u64>>,
+    /// Make the search index also when nothing changes, where there is none.
+    pub(super) mend_search: bool,
     /// Commit a generation also when nothing changes, so that readers may go by the registry for longer.
     pub(super) renew: bool,
     /// Started when the run was.
@@ -65,12 +69,18 @@ impl Registry {
             let Plan { packages, outcomes, changed } = self.with_tree(&mut head, move |t| plan(t, &changes)).await?;
             let work = Work { packages: Arc::new(packages), outcomes, changed: Arc::new(changed) };
             let stale = work.outcomes.iter().any(|o| matches!(o, Outcome::Stale));
-            let idle = work.packages.is_empty() && !batch.renew && !self.wants_renewal(&head.slot, options);
-            if stale || idle || options.dry_run {
+            let renews = batch.renew || self.wants_renewal(&head.slot, options);
+            if stale
+                || options.dry_run
+                || work.packages.is_empty() && !renews && !self.may_change_search(batch, &head, options)
+            {
                 return Ok(committed(&head.slot, false, work, session.tally));
             }
             self.require_safe_store(&head.slot, options.now).await?;
             let link = self.put_state(batch, &work, &mut head, &mut session, options).await?;
+            if link == head.slot.claim().snapshot && !renews {
+                return Ok(committed(&head.slot, false, work, session.tally));
+            }
             if session.is_over() {
                 // What was put so long ago may be about to be collected as garbage (I11).
                 session = session.anew();

@@ -10,6 +10,7 @@ mod live;
 mod plan;
 mod put;
 mod registry;
+mod search;
 mod stage;
 mod views;
 mod watch;

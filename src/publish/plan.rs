@@ -22,6 +22,8 @@ pub(crate) struct Change {
     pub(crate) label: Arc<str>,
     /// Where it comes from; none for what a person asked by name.
     pub(crate) place: Option<Place>,
+    /// How often its package was downloaded, where the source says so.
+    pub(crate) downloads: Option<u64>,
     pub(crate) what: What,
 }
 
@@ -340,6 +342,7 @@ pub(crate) fn removals<'a>(
                     key: package.key,
                     label: Arc::clone(&package.label),
                     place: None,
+                    downloads: None,
                     what: What::Remove {
                         version: line.version.clone(),
                         removed: Removed { reason: Some("no longer in the sources".into()), time },

@@ -5,13 +5,15 @@ use super::{
     head::Head,
     plan::{BlobAt, Outcome, What},
     registry::{BuildOptions, Progress, Registry},
+    search::require_fit,
     watch::Watch,
 };
 use crate::{
     Error, ErrorKind, Result, cpu,
-    format::{Changes, Entry, FORMAT_VERSION, NodeType, Object, PackageLines, Snapshot, limits},
+    format::{Changes, Entry, FORMAT_VERSION, NodeType, Object, PackageLines, SearchBundle, Snapshot, limits},
     index::{Edited, edit},
     package::{Link, Sha256},
+    search::Built,
     source::Spool,
     store::{Later, PARALLEL, Payload, Put},
 };
@@ -69,6 +71,13 @@ impl Session {
     }
 }
 
+/// What a snapshot will be made of.
+struct Next {
+    edited: Edited,
+    bundle: Option<(Link, Payload)>,
+    search: Vec<SearchBundle>,
+}
+
 /// An object to put, whose bytes are at hand.
 fn whole(object: Object) -> (Link, Payload) {
     (object.link, Payload::Bytes(object.bytes))
@@ -90,13 +99,16 @@ impl Registry {
         session: &mut Session,
         options: &BuildOptions,
     ) -> Result<Link> {
-        if work.packages.is_empty() {
+        let search = self.search_of(batch, work, head, options).await?;
+        if work.packages.is_empty() && search.cited == head.snapshot.search {
             return Ok(head.slot.claim().snapshot);
         }
         self.put_blobs(batch, &work.outcomes, session, options).await?;
         let packages = Arc::clone(&work.packages);
         let edited = self.with_tree(head, move |t| edit(&t.top, &t.nodes, &packages)).await?;
-        let link = self.put_snapshot(head, edited, &work.changed, session, options).await?;
+        let bundle = search.new.map(|built| self.put_later(built, batch)).transpose()?;
+        let next = Next { edited, bundle, search: search.cited };
+        let link = self.put_snapshot(head, next, &work.changed, session, options).await?;
         self.store.flush().await?;
         Ok(link)
     }
@@ -144,16 +156,24 @@ impl Registry {
         Ok(())
     }
 
+    /// A search bundle waits on disk, like everything that is large, and goes up in parts.
+    fn put_later(&self, built: Built, batch: &Batch) -> Result<(Link, Payload)> {
+        require_fit(&built)?;
+        let failed = |e| Error::io("write to", &std::env::temp_dir(), e);
+        let range = batch.spool.append(&built.bytes).map_err(failed)?;
+        Ok((built.cited.link, payload(&BlobAt::Spool(range), &batch.spool)))
+    }
+
     /// Puts the new nodes, children before their parents, then the change list and the snapshot.
     async fn put_snapshot(
         &self,
         head: &Head,
-        edited: Edited,
+        next: Next,
         changed: &Arc<Changes>,
         session: &mut Session,
         options: &BuildOptions,
     ) -> Result<Link> {
-        let Edited { top, nodes } = edited;
+        let Next { edited: Edited { top, nodes }, bundle, search } = next;
         if let Some((entry, _)) = nodes.iter().find(|(_, o)| !fits(&o.link, limits::NODE, limits::NODE_RAW)) {
             let what = format!("the releases below {:?} do not fit into a shard any more", entry.prefix);
             return Err(Error::new(ErrorKind::Refused, what)
@@ -164,7 +184,7 @@ impl Registry {
         let list = Some(list).filter(|l| fits(&l.link, limits::CHANGES, limits::CHANGES_RAW));
         let changes = list.as_ref().map(|l| l.link);
         // The change list and all shards at once; then the pages, the deepest first; the snapshot last.
-        let mut puts: Vec<_> = list.into_iter().map(whole).collect();
+        let mut puts: Vec<_> = list.into_iter().map(whole).chain(bundle).collect();
         let level = |e: &Entry| (e.node == NodeType::Page).then_some(e.prefix.depth());
         for nodes in nodes.chunk_by(|(a, _), (b, _)| level(a) == level(b)) {
             puts.extend(nodes.iter().map(|(_, object)| whole(object.clone())));
@@ -179,6 +199,7 @@ impl Registry {
             releases: top.iter().map(|e| e.releases).sum(),
             index: top,
             previous: Some(head.slot.claim().snapshot),
+            search,
             ..head.snapshot.clone()
         }
         .seal();

@@ -4,6 +4,7 @@ use super::{
     commit::{Batch, Committed},
     plan::{self, Change, Outcome, What, shown},
     put::Tally,
+    search::counts,
     stage::stage,
     views::ViewReport,
     watch::Watch,
@@ -19,6 +20,7 @@ use crate::{
     view::{View, ViewOptions},
 };
 use std::{
+    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -64,6 +66,11 @@ pub struct BuildOptions {
     pub delete: bool,
     /// The scan cache: which files were read before. None: every file is read.
     pub cache: Option<PathBuf>,
+    /// Make a search index, so that packages are found by anything else than their names. Without it a commit leaves the
+    /// registry without one.
+    pub search: bool,
+    /// How often packages were downloaded. What is not told stays as it was told last.
+    pub downloads: Arc<BTreeMap<PackageId, u64>>,
     /// Read every file, whatever the cache says.
     pub rescan: bool,
     /// What an archive may be.
@@ -88,6 +95,8 @@ impl BuildOptions {
             delete: false,
             cache: None,
             rescan: false,
+            search: true,
+            downloads: Arc::default(),
             limits: archive::Limits::default(),
             views: None,
             progress: None,
@@ -126,14 +135,29 @@ impl BuildOptions {
 
 impl fmt::Debug for BuildOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { now, clock, validity, dry_run, delete, cache, rescan, limits, views, progress, random: _ } = self;
+        let Self {
+            now,
+            clock,
+            validity,
+            dry_run,
+            delete,
+            cache,
+            rescan,
+            search,
+            limits,
+            views,
+            progress,
+            downloads,
+            random: _,
+        } = self;
         write!(
             f,
             "BuildOptions {{ now: {now}, clock: {clock}, validity: {validity:?}, dry_run: {dry_run}, delete: {delete}, "
         )?;
         write!(
             f,
-            "cache: {cache:?}, rescan: {rescan}, limits: {limits:?}, views: {views:?}, progress: {} }}",
+            "cache: {cache:?}, rescan: {rescan}, search: {search}, downloads: {}, limits: {limits:?}, views: {views:?}, progress: {} }}",
+            downloads.len(),
             progress.is_some()
         )
     }
@@ -308,8 +332,14 @@ impl Registry {
 
     /// Renews the time until which readers may go by the registry, with nothing new in it.
     pub async fn refresh(&self, options: &BuildOptions) -> Result<Report> {
-        let batch =
-            Batch { changes: Arc::default(), spool: new_spool()?, renew: true, watch: Watch::start(options.now) };
+        let batch = Batch {
+            changes: Arc::default(),
+            spool: new_spool()?,
+            counts: Arc::default(),
+            mend_search: false,
+            renew: true,
+            watch: Watch::start(options.now),
+        };
         let committed = self.commit(&batch, options).await?;
         let mut report = report(&batch, committed, Vec::new(), ScanStats::default());
         report.views = self.bring_views(&batch.watch, false, options).await?;
@@ -317,10 +347,12 @@ impl Registry {
     }
 
     async fn mark(&self, package: &PackageId, what: What, options: &BuildOptions) -> Result<Report> {
-        let change = Change { key: package.key(), label: package.label().into(), place: None, what };
+        let change = Change { key: package.key(), label: package.label().into(), place: None, downloads: None, what };
         let batch = Batch {
             changes: Arc::new(vec![change]),
             spool: new_spool()?,
+            counts: Arc::default(),
+            mend_search: false,
             renew: false,
             watch: Watch::start(options.now),
         };
@@ -342,6 +374,7 @@ impl Registry {
         options: &BuildOptions,
     ) -> Result<(Batch, Vec<Refusal>, ScanStats)> {
         let spool = new_spool()?;
+        let told = options.clone();
         let (sources, options, shared) = (sources.to_vec(), options.clone(), Arc::clone(&spool));
         let (changes, refused, stats) = cpu::run(move || {
             // Not a channel: a million changes would stand in it until the scan is over, and then be moved.
@@ -363,7 +396,9 @@ impl Registry {
             Ok::<_, Error>((changes, refused, stats))
         })
         .await?;
-        Ok((Batch { changes: Arc::new(changes), spool, renew: false, watch }, refused, stats))
+        let counts = Arc::new(counts(&changes, &told));
+        let batch = Batch { changes: Arc::new(changes), spool, counts, mend_search: true, renew: false, watch };
+        Ok((batch, refused, stats))
     }
 
     /// Adds the tombstones of what the registry has and the sources do not. They are worked out once: what others publish

@@ -14,7 +14,7 @@ pub(super) fn stage(found: Found, spool: &Spool) -> Result<Change, Refusal> {
     match found {
         Found::Known(known) => {
             let what = What::Known { version: known.version, sha256: known.sha256 };
-            Ok(change(&known.id, known.place, what))
+            Ok(change(&known.id, known.place, None, what))
         }
         Found::Fresh(candidate) => {
             let place = candidate.place.clone();
@@ -23,13 +23,13 @@ pub(super) fn stage(found: Found, spool: &Spool) -> Result<Change, Refusal> {
     }
 }
 
-fn change(id: &PackageId, place: crate::source::Place, what: What) -> Change {
+fn change(id: &PackageId, place: crate::source::Place, downloads: Option<u64>, what: What) -> Change {
     let label = id.label();
-    Change { key: id.key(), label: label.into(), place: Some(place), what }
+    Change { key: id.key(), label: label.into(), place: Some(place), downloads, what }
 }
 
 fn fresh(candidate: Candidate, spool: &Spool) -> Result<Change, Error> {
-    let Candidate { mut record, detail, payload, place, .. } = candidate;
+    let Candidate { mut record, detail, payload, place, downloads, .. } = candidate;
     let id = record.id()?;
     let mut blobs = Vec::new();
     if let Some(detail) = detail {
@@ -50,5 +50,5 @@ fn fresh(candidate: Candidate, spool: &Spool) -> Result<Change, Error> {
         Payload::Elsewhere => {}
     }
     let what = What::Add { line: Line::new(&record), blobs: blobs.into() };
-    Ok(change(&id, place, what))
+    Ok(change(&id, place, downloads, what))
 }

@@ -4,6 +4,9 @@ use crate::package::Timestamp;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// Clocks that differ by less were set right; by more, the machine slept.
+const SLEPT: Duration = Duration::from_secs(60);
+
 /// The time that a run stamps, and what has passed since. A run can take days, because a request hangs or a laptop sleeps;
 /// what it reads then must not seem to come from the future.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +29,8 @@ impl Watch {
 
     /// How long ago it was started.
     pub(super) fn elapsed(&self) -> Duration {
-        self.began.elapsed().max(Timestamp::now().since(self.wall))
+        let (steady, wall) = (self.began.elapsed(), Timestamp::now().since(self.wall));
+        if wall > steady + SLEPT { wall } else { steady }
     }
 
     pub(super) fn now(&self) -> Timestamp {

@@ -160,7 +160,7 @@ impl Chunk {
                 Err(Refusal { place, error: too_long() })
             } else {
                 match line::read(line, now) {
-                    Ok((record, detail)) => Ok(line::candidate(record, detail, place)),
+                    Ok(read) => Ok(line::candidate(read, place)),
                     Err(e) => Err(Refusal { place, error: refused("the record is refused", e) }),
                 }
             });

@@ -75,6 +75,8 @@ pub struct Candidate {
     pub payload: Payload,
     /// Where it was found.
     pub place: Place,
+    /// How often its package was downloaded, where the source says so.
+    pub downloads: Option<u64>,
     /// What its file or folder looked like when it was read; none for a line of a list.
     pub stamp: Option<Stamp>,
 }
@@ -296,7 +298,7 @@ fn candidate(packed: packed::Packed, payload: Payload, path: &Path, stamp: Stamp
     let archive = Archive { format, sha256: packed.sha256, size: packed.size, url: None };
     let (record, detail) =
         packed.manifest.into_release(archive, now, packed.readme, packed.summary.files, packed.summary.unpacked);
-    Candidate { record, detail: Some(detail), payload, place: Place::of(path), stamp: Some(stamp) }
+    Candidate { record, detail: Some(detail), payload, place: Place::of(path), downloads: None, stamp: Some(stamp) }
 }
 
 /// The error for a package that was looked into and is not acceptable.

@@ -141,7 +141,7 @@ impl Download {
             return Ok(Some(Step::Restart));
         }
         let done = self.hasher.size();
-        let ask = Ask { key: &self.wanted.key, from: if whole { 0 } else { done }, etag: None, past };
+        let ask = Ask { key: &self.wanted.key, from: if whole { 0 } else { done }, until: None, etag: None, past };
         let room = if self.bounded && self.mirrors.get(mirror).is_web() {
             Arc::clone(&self.mirrors.transport.room).acquire_owned().await.ok()
         } else {

@@ -11,10 +11,19 @@ pub(super) struct Ask<'a> {
     pub(super) key: &'a str,
     /// From this byte on.
     pub(super) from: u64,
+    /// Up to this one, which is not asked for any more; else to the end.
+    pub(super) until: Option<u64>,
     /// Only if it is not the one with this ETag.
     pub(super) etag: Option<&'a str>,
     /// Past the caches on the way.
     pub(super) past: bool,
+}
+
+impl Ask<'_> {
+    /// Whether not all of it is asked for.
+    pub(super) fn is_part(&self) -> bool {
+        self.from > 0 || self.until.is_some()
+    }
 }
 
 /// An answer.

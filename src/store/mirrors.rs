@@ -100,7 +100,10 @@ impl Mirror {
     async fn get_object(&self, store: &Arc<dyn ObjectStore>, ask: &Ask<'_>) -> Result<Got, Fault> {
         let options = GetOptions {
             if_none_match: ask.etag.map(Into::into),
-            range: (ask.from > 0).then_some(GetRange::Offset(ask.from)),
+            range: ask.is_part().then_some(match ask.until {
+                Some(until) => GetRange::Bounded(ask.from..until),
+                None => GetRange::Offset(ask.from),
+            }),
             ..GetOptions::default()
         };
         match store.get_opts(&Key::from(ask.key), options).await {

@@ -25,7 +25,7 @@ pub(crate) use copy::Same;
 pub use doctor::{Diagnosis, DoctorOptions, Finding, Outcome};
 pub(crate) use download::{Download, Step};
 pub use open::{Store, StoreOptions};
-pub(crate) use read::{Answered, Fetched, PARALLEL, load_nodes};
+pub(crate) use read::{Answered, Fetched, PARALLEL, Part, load_nodes};
 pub(crate) use sweep::{Discarded, Listed, Versioned};
 pub use transport::{MirrorOrder, TransportOptions};
 pub(crate) use trusted::TrustedState;

@@ -4,7 +4,7 @@
 use super::{
     Download, Store,
     download::Wanted,
-    fault::{Ask, Body, Got},
+    fault::{Ask, Body, Fault, Got, Then},
     mirrors::{Mirror, Mirrors, Place, Rounds},
     store_error,
     web::Web,
@@ -21,7 +21,7 @@ use futures::{
     stream::{BoxStream, FuturesUnordered},
 };
 use object_store::{UpdateVersion, path::Path};
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, ops::Range, sync::Arc};
 
 /// How many objects are fetched at once.
 pub(crate) const PARALLEL: usize = 32;
@@ -54,6 +54,15 @@ pub(crate) enum Answered<T> {
     NotModified,
     /// The store says that it is not there.
     Absent,
+}
+
+/// An answer to a question for a part of an object.
+#[derive(Debug)]
+pub(crate) enum Part {
+    /// These very bytes, not checked yet: a part has no digest of its own here.
+    Bytes(Bytes),
+    /// The store gives whole objects only.
+    Unsupported,
 }
 
 impl Store {
@@ -170,7 +179,7 @@ impl Store {
             let mirror = self.mirrors.get(i);
             let (past, _) = rounds.manner(i);
             let room = if mirror.is_web() { self.mirrors.transport.room.acquire().await.ok() } else { None };
-            let got = mirror.get(&Ask { key, from: 0, etag: etag(i), past }).await;
+            let got = mirror.get(&Ask { key, from: 0, until: None, etag: etag(i), past }).await;
             let read = match got {
                 Ok(Got::Body(body)) => {
                     let version = UpdateVersion { e_tag: body.etag.clone(), version: body.version.clone() };
@@ -209,6 +218,41 @@ impl Store {
             return Err(format::FormatError::TooLarge { size: link.size, max }.at(self.place(&key)));
         }
         Download::new(&self.mirrors, Wanted::of(key, link), true).collect().await
+    }
+
+    /// Reads a part of an immutable object. The length is right; the caller checks the bytes.
+    pub(crate) async fn get_part(&self, link: &Link, range: Range<u64>) -> Result<Part> {
+        let key = keys::blob(&link.sha256);
+        let mut rounds = Rounds::new(&self.mirrors, &key);
+        loop {
+            let i = rounds.next().await?;
+            let mirror = self.mirrors.get(i);
+            let (past, whole) = rounds.manner(i);
+            if whole {
+                return Ok(Part::Unsupported);
+            }
+            let room = if mirror.is_web() { self.mirrors.transport.room.acquire().await.ok() } else { None };
+            let ask = Ask { key: &key, from: range.start, until: Some(range.end), etag: None, past };
+            let read = match mirror.get(&ask).await {
+                Ok(Got::Body(body)) if body.start != range.start => return Ok(Part::Unsupported),
+                Ok(Got::Body(body)) => part(body, mirror, link, &range).await,
+                Ok(Got::Absent(fault)) => {
+                    rounds.absent(i, fault);
+                    continue;
+                }
+                // Nobody asked whether it is another one.
+                Ok(Got::NotModified) => return Ok(Part::Unsupported),
+                Err(fault) => Err(fault),
+            };
+            drop(room);
+            match read {
+                Ok(bytes) => {
+                    mirror.well();
+                    return Ok(Part::Bytes(bytes));
+                }
+                Err(fault) => rounds.failed(i, fault),
+            }
+        }
     }
 
     /// Reads an object that is stored compressed, and decompresses it.
@@ -324,9 +368,32 @@ pub(super) async fn collect(
     Ok(first.unwrap_or_else(|| all.freeze()))
 }
 
+/// The bytes of a part, and no more of them.
+async fn part(mut body: Body, mirror: &Mirror, link: &Link, range: &Range<u64>) -> Result<Bytes, Fault> {
+    let key = keys::blob(&link.sha256);
+    let (encoded, total) = (body.encoded, body.total);
+    let wrong = |reason: String| {
+        let error = format::FormatError::Malformed { what: "answer to a range", reason }.at(mirror.place(&key));
+        Fault::new(Then::Past, super::download::described(error, encoded))
+    };
+    if encoded || total.is_some_and(|total| total != link.size) {
+        return Err(wrong(format!("it is of {total:?} bytes, and the object has {}", link.size)));
+    }
+    let want = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+    let mut all = BytesMut::new();
+    while all.len() < want
+        && let Some(piece) = body.pieces.try_next().await?
+    {
+        all.extend_from_slice(&piece[..piece.len().min(want - all.len())]);
+    }
+    if all.len() < want {
+        return Err(wrong(format!("{} bytes where {want} were asked for", all.len())));
+    }
+    Ok(all.freeze())
+}
+
 /// The bytes of an object that no link cites, never more than it may have.
-async fn small(mut body: Body, mirror: &Mirror, key: &str, max: u64) -> Result<Bytes, super::fault::Fault> {
-    use super::fault::{Fault, Then};
+async fn small(mut body: Body, mirror: &Mirror, key: &str, max: u64) -> Result<Bytes, Fault> {
     let mut all = BytesMut::new();
     while let Some(piece) = body.pieces.try_next().await? {
         if (all.len() + piece.len()) as u64 > max {

@@ -142,8 +142,9 @@ impl Web {
         for _ in 0..=MAX_REDIRECTS {
             // Never gzip: what is stored is hashed and signed as it is, and a part of a compressed answer is no part of it.
             let mut request = client.get(url.clone()).header(header::ACCEPT_ENCODING, "identity");
-            if ask.from > 0 {
-                request = request.header(header::RANGE, format!("bytes={}-", ask.from));
+            if ask.is_part() {
+                let last = ask.until.map(|until| until.saturating_sub(1).to_string()).unwrap_or_default();
+                request = request.header(header::RANGE, format!("bytes={}-{last}", ask.from));
             }
             if let Some(etag) = ask.etag {
                 request = request.header(header::IF_NONE_MATCH, etag);
@@ -176,7 +177,7 @@ impl Web {
         let (start, total) = if answer.status() == StatusCode::PARTIAL_CONTENT {
             let range = text(header::CONTENT_RANGE).and_then(content_range);
             match range {
-                Some((start, total)) if start == ask.from && ask.from > 0 => (start, total),
+                Some((start, total)) if start == ask.from && ask.is_part() => (start, total),
                 _ => return Err(self.fault(ask.key, Then::Whole, "it answers with another part than was asked for")),
             }
         } else {

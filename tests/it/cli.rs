@@ -9,6 +9,7 @@ mod install;
 mod lifecycle;
 mod mirror;
 mod network;
+mod search;
 mod secrets;
 mod snapshots;
 mod streams;

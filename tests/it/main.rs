@@ -18,6 +18,7 @@ mod publish;
 mod registry;
 mod resolve;
 mod s3;
+mod search;
 mod serve;
 mod simulation;
 mod source;

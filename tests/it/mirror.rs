@@ -118,13 +118,13 @@ async fn ten_changes_in_ten_thousand_packages_are_a_few_reads() {
     let report = mirror(&world, &to).await.unwrap();
     to.assert_fair();
     let (from_source, from_copy, written) = (world.referee.take_reads(), to.take_reads(), to.take_writes());
-    // Checkpoint with the slot in it, snapshot, change list, and for each change its shard, archive and detail.
-    assert_eq!(from_source.len(), 3 + 3 * 10, "{from_source:#?}");
+    // Checkpoint with the slot in it, snapshot, change list, the new search bundle, and for each change its shard, archive and detail.
+    assert_eq!(from_source.len(), 4 + 3 * 10, "{from_source:#?}");
     // Checkpoint (twice), note, the slot that is not there, both snapshots; for each change both shards, the new one in vain.
     // Whether an archive is there is no read.
     assert!(from_copy.len() <= 6 + 2 * 10, "{from_copy:#?}");
-    assert_eq!(written.len(), 3 + 3 * 10 + 2, "what was read, the slot and the note");
-    assert_eq!((report.objects, report.slots), (35, 1));
+    assert_eq!(written.len(), 4 + 3 * 10 + 2, "what was read, the slot and the note");
+    assert_eq!((report.objects, report.slots), (36, 1));
     assert!(newest(&world.referee.objects()).iter().all(|key| to.objects().contains_key(key)));
     assert!(reader(&world, to.store()).verify(&VerifyOptions::all()).await.unwrap().problems.is_empty());
 }

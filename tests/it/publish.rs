@@ -23,11 +23,12 @@ async fn i2_i5_the_exact_puts_of_a_first_an_unchanged_and_a_one_release_build() 
     let report = world.build().await.unwrap();
     assert_eq!((report.added, report.refused.len(), report.generation), (8, 0, 1));
     let writes = world.referee.take_writes();
-    // Three archives and three details, one shard, one change list, one snapshot; then the slot, then the checkpoint.
-    assert_eq!(writes.len(), 11, "{writes:#?}");
-    assert_eq!(classes(&writes)[..9], ["blobs"; 9]);
-    assert_eq!(writes[9..], ["log/0000000001", "checkpoint"]);
-    assert_eq!(report.puts, 11);
+    // Three archives and three details, one shard, one change list, one search bundle, one snapshot; then the slot, then the
+    // checkpoint.
+    assert_eq!(writes.len(), 12, "{writes:#?}");
+    assert_eq!(classes(&writes)[..10], ["blobs"; 10]);
+    assert_eq!(writes[10..], ["log/0000000001", "checkpoint"]);
+    assert_eq!(report.puts, 12);
 
     let report = world.build().await.unwrap();
     assert_eq!((report.added, report.unchanged, report.committed, report.puts), (0, 8, false, 0));
@@ -35,10 +36,10 @@ async fn i2_i5_the_exact_puts_of_a_first_an_unchanged_and_a_one_release_build() 
 
     world.add_crate("alpha", "1.1.0", "a, improved");
     let report = world.build().await.unwrap();
-    assert_eq!((report.added, report.unchanged, report.puts), (1, 8, 7));
+    assert_eq!((report.added, report.unchanged, report.puts), (1, 8, 8));
     assert_eq!(
         classes(&world.referee.take_writes()),
-        ["blobs", "blobs", "blobs", "blobs", "blobs", "log", "checkpoint"]
+        ["blobs", "blobs", "blobs", "blobs", "blobs", "blobs", "log", "checkpoint"]
     );
     world.referee.assert_fair();
     assert_eq!(world.found().records.len(), 9);
@@ -115,7 +116,7 @@ async fn i3_i4_a_commit_whose_answer_is_lost_is_neither_failed_nor_doubled() {
     assert_eq!(world.found().generation, 1);
     // It did not take effect: the same claim is tried again.
     world.add_crate("alpha", "1.0.1", "b");
-    world.referee.set_fault(Some(Fault::FailBefore(5)));
+    world.referee.set_fault(Some(Fault::FailBefore(6)));
     assert!(world.build().await.unwrap().committed);
     let writes = world.referee.take_writes();
     assert_eq!(writes.iter().filter(|k| k.starts_with("log/")).count(), 2, "{writes:#?}");
@@ -127,7 +128,7 @@ async fn i3_i4_a_commit_whose_answer_is_lost_is_neither_failed_nor_doubled() {
 async fn a_failed_pointer_is_said_to_be_just_that_and_the_next_run_mends_it() {
     let world = World::new().await;
     world.add_crate("alpha", "1.0.0", "a");
-    world.referee.set_fault(Some(Fault::FailBefore(6)));
+    world.referee.set_fault(Some(Fault::FailBefore(7)));
     let e = world.build().await.unwrap_err();
     assert!(e.to_string().contains("generation 1 is committed, but readers do not see it yet"), "{e}");
     assert_eq!(world.found().generation, 0);
@@ -477,8 +478,8 @@ async fn i6_a_log_of_two_histories_is_not_continued() {
 async fn i12_the_pointer_never_goes_back() {
     let world = World::new().await;
     world.add_crate("alpha", "1.0.0", "a");
-    // Six writes: archive, detail, shard, change list and snapshot, slot; the pointer would be the seventh.
-    world.referee.set_fault(Some(Fault::DieBefore(6)));
+    // Seven writes: archive, detail, shard, change list, search bundle and snapshot, slot; the pointer would be the eighth.
+    world.referee.set_fault(Some(Fault::DieBefore(7)));
     world.build().await.unwrap_err();
     world.referee.set_fault(None);
     let late = world.registry();

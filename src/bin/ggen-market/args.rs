@@ -4,11 +4,13 @@
 //! do (`--delete`, `--force`, `--dry-run`, …) is an option only: a variable that was left over in some shell must not delete.
 
 mod packages;
+mod search;
 mod views;
 
 pub(crate) use packages::{
     Choice, Download, Export, Import, Install, Installed, Outdated, Preference, Remove, Resolve, Update, Why,
 };
+pub(crate) use search::{Search, Sort};
 pub(crate) use views::{Address, CargoConfig, PublicKey, ViewArgs, Views};
 
 use crate::template::Template;
@@ -97,6 +99,8 @@ pub(crate) enum Verb {
     Versions(Lookup),
     /// List packages
     List(List),
+    /// Find packages: by name, half a name, a misspelt name, or by what they do
+    Search(Search),
     /// Show everything about one release
     Show(Lookup),
     /// Download a release's archive
@@ -188,6 +192,9 @@ pub(crate) struct Writer {
     pub(crate) views: ViewArgs,
     #[command(flatten)]
     pub(crate) cache: Cache,
+    /// Leave the registry without a search index
+    #[arg(long, env = "GGEN_MARKET_NO_SEARCH", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) no_search: bool,
 }
 
 #[derive(Debug, Args)]
@@ -296,6 +303,9 @@ pub(crate) struct Build {
     /// Read every file again, also those that look unchanged
     #[arg(long)]
     pub(crate) rescan: bool,
+    /// How often packages were downloaded: on each line a name, a tab or a comma, and a number
+    #[arg(long, value_name = "FILE")]
+    pub(crate) stats: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use crate::{
     output::{Ui, bytes, count},
     progress::Bar,
     settings::{Settings, Writing, lies_in},
-    views,
+    stats, views,
 };
 use ggen_marketplace::Report;
 use serde::Serialize;
@@ -58,6 +58,9 @@ pub(crate) async fn run(args: &Build, settings: &Settings) -> Result<Code, Failu
     require_private_key(&writing, &sources)?;
     let bar = Bar::spinner(ui, "searching for packages");
     let cache = writing.scan_cache(&sources);
+    if let Some(file) = &args.stats {
+        writing.options.downloads = stats::read(file)?.into();
+    }
     let options = &mut writing.options;
     (options.dry_run, options.delete, options.rescan) = (args.dry_run, args.delete, args.rescan);
     options.cache = Some(cache);

@@ -25,7 +25,7 @@ pub(crate) const FILE: &str = "ggen-market.toml";
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Every key, in the order in which `init` writes them.
-pub(crate) const KEYS: [&str; 18] = [
+pub(crate) const KEYS: [&str; 19] = [
     "origin",
     "store",
     "registry",
@@ -42,6 +42,7 @@ pub(crate) const KEYS: [&str; 18] = [
     "valid_for",
     "cache",
     "single_writer",
+    "search",
     "store_options",
     "authorization",
 ];
@@ -68,6 +69,8 @@ pub(crate) struct Config {
     pub(crate) valid_for: Option<Duration>,
     pub(crate) cache: Option<PathBuf>,
     pub(crate) single_writer: bool,
+    /// Whether a search index is made; by default one is.
+    pub(crate) search: Option<bool>,
     pub(crate) store_options: Vec<(String, String)>,
     /// Host and value.
     pub(crate) authorization: Vec<(String, String)>,
@@ -186,6 +189,7 @@ impl Check<'_> {
                 }
                 "cache" => config.cache = self.text(key, value).map(|t| self.relative(t)),
                 "single_writer" => config.single_writer = self.truth(key, value),
+                "search" => config.search = Some(self.truth(key, value)),
                 "store_options" => config.store_options = self.options(key, value),
                 "mirrors" => {
                     config.mirrors = self.list(key, value).into_iter().map(|text| self.location(&text)).collect();

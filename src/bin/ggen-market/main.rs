@@ -32,9 +32,11 @@ mod progress;
 mod publish;
 mod refresh;
 mod resolve;
+mod search;
 mod serve;
 mod settings;
 mod show;
+mod stats;
 mod template;
 mod verify;
 mod versions;
@@ -202,6 +204,7 @@ async fn run(cli: Cli, ui: Ui, key_file_given: bool) -> Result<Code, Failure> {
         Verb::Info(args) => info::run(args, &settings()?).await,
         Verb::Versions(args) => versions::run(args, &settings()?).await,
         Verb::List(args) => list::run(args, &settings()?).await,
+        Verb::Search(args) => search::run(args, &settings()?).await,
         Verb::Show(args) => show::run(args, &settings()?).await,
         Verb::Fetch(args) => fetch::run(args, &settings()?).await,
         Verb::History(args) => history::run(args, &settings()?).await,

@@ -216,6 +216,7 @@ impl Settings {
         let (key, key_file) = self.key(&given.key)?;
         let mut options = self.build_options(given.valid_for.as_ref())?;
         options.views = self.views(&given.views)?;
+        options.search = !given.no_search && self.config.search.unwrap_or(true);
         let cache = self.cache(&given.cache)?;
         let store = Store::open_with(&location, &self.store_options(given.single_writer))?;
         if let (Some(file), Some(folder)) = (&key_file, store.path())

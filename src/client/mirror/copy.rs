@@ -44,6 +44,15 @@ pub(super) struct Base {
     pub(super) top: Option<Page>,
     /// Where only a part of it is there: which.
     pub(super) part: Option<Arc<Closure>>,
+    /// Its search bundles, which are there.
+    pub(super) search: Vec<Sha256>,
+}
+
+impl Base {
+    pub(super) fn of(state: State, part: Option<Arc<Closure>>) -> Self {
+        let search = state.snapshot.search.iter().map(|b| b.link.sha256).collect();
+        Self { top: Some(state.top), part, search }
+    }
 }
 
 /// What was done so far.
@@ -175,7 +184,9 @@ impl Copier {
             .await?;
         }
         let Snapshot { changes, policy, stats, search, .. } = &state.snapshot;
-        let linked = [changes, policy, stats].into_iter().copied().flatten().chain(search.iter().copied());
+        // Those of the state before are not looked at again: the first of them holds everything.
+        let bundles = search.iter().map(|b| b.link).filter(|l| !base.search.contains(&l.sha256));
+        let linked = [changes, policy, stats].into_iter().copied().flatten().chain(bundles);
         self.blobs(linked.collect()).await?;
         self.put(&state.link, state.bytes.clone(), state.there).await
     }

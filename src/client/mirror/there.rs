@@ -117,14 +117,10 @@ impl There {
         let Some(newest) = &self.newest else { return Base::default() };
         let claim = newest.slot().claim();
         let Ok(state) = copier.state(&claim.snapshot, claim.generation).await else { return Base::default() };
-        let Some(only) = &note.only else { return Base { top: Some(state.top), part: None } };
+        let Some(only) = &note.only else { return Base::of(state, None) };
         let part = closure(&state.top, only, |entry| async move { copier.node_there(&entry).await }).await;
         // What a `*` means is found in the shards that are there, and those are there.
-        if part.lacking.is_empty() {
-            Base { top: Some(state.top), part: Some(Arc::new(part)) }
-        } else {
-            Base::default()
-        }
+        if part.lacking.is_empty() { Base::of(state, Some(Arc::new(part))) } else { Base::default() }
     }
 }
 

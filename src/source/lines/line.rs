@@ -33,8 +33,11 @@ pub(super) enum LineError {
     Dependency { name: String, reason: String },
 }
 
-/// The record of a line, and a detail where the line says more than a record can hold.
-pub(super) fn read(line: &[u8], now: Timestamp) -> Result<(Record, Option<Detail>), LineError> {
+/// What a line says: its record, a detail where it says more than a record can hold, and the downloads of its package.
+pub(super) type Read = (Record, Option<Detail>, Option<u64>);
+
+/// Reads a line.
+pub(super) fn read(line: &[u8], now: Timestamp) -> Result<Read, LineError> {
     let line: Line = serde_json::from_slice(line).map_err(|e| {
         let text = e.to_string();
         // A list's line is one line: serde_json's own count of lines says nothing.
@@ -42,12 +45,13 @@ pub(super) fn read(line: &[u8], now: Timestamp) -> Result<(Record, Option<Detail
         let reason = clean_line(reason).unwrap_or_default();
         LineError::Json { column: e.column().max(1), reason: reason.chars().take(200).collect() }
     })?;
-    line.into_release(now)
+    let downloads = line.downloads;
+    line.into_release(now).map(|(record, detail)| (record, detail, downloads))
 }
 
 /// The candidate of that record.
-pub(super) fn candidate(record: Record, detail: Option<Detail>, place: Place) -> Candidate {
-    Candidate { record, detail, payload: Payload::Elsewhere, place, stamp: None }
+pub(super) fn candidate((record, detail, downloads): Read, place: Place) -> Candidate {
+    Candidate { record, detail, payload: Payload::Elsewhere, place, downloads, stamp: None }
 }
 
 /// The members of a line as they stand there. Each is set at most once.
@@ -59,6 +63,7 @@ struct Line {
     description: Option<String>,
     documentation: Option<String>,
     download_url: Option<String>,
+    downloads: Option<u64>,
     external: Option<Vec<External>>,
     extra: serde_json::Map<String, Value>,
     features: Option<Features>,
@@ -112,6 +117,7 @@ enum Member {
     Description,
     Documentation,
     DownloadUrl,
+    Downloads,
     External,
     Features,
     Format,
@@ -189,6 +195,7 @@ impl<'de> Deserialize<'de> for Line {
                         Member::Summary => m.set(&mut l.summary, 21, "summary")?,
                         Member::Version => m.set(&mut l.version, 22, "version")?,
                         Member::Yanked => m.set(&mut l.yanked, 23, "yanked")?,
+                        Member::Downloads => m.set(&mut l.downloads, 24, "downloads")?,
                         Member::Other(key) => {
                             let Strict(value) = m.map.next_value()?;
                             if l.extra.contains_key(&key) {

@@ -111,13 +111,13 @@ async fn i15_a_publisher_that_slept_through_a_collection_puts_again_what_is_gone
     let (referee, registry, mut options) = (it.world.referee.clone(), it.world.registry(), it.options());
     it.world.referee.before("log/0000000005", move || async move {
         let put = referee.take_writes();
-        assert_eq!(put.len(), 5);
+        assert_eq!(put.len(), 6);
         for _ in 0..2 {
             referee.pass(DAY * 3);
             options.now = options.now.plus(DAY * 3);
             registry.collect(&options).await.unwrap();
         }
-        // The archive, the detail, a shard, the change list, the snapshot.
+        // The archive, the detail, a shard, the change list, the search bundle, the snapshot.
         let trash: Vec<_> =
             referee.objects().into_keys().filter_map(|k| Some(k.strip_prefix("trash/")?.to_owned())).collect();
         assert!(put.iter().all(|p| trash.iter().any(|t| p.ends_with(t))), "{put:?} {trash:?}");

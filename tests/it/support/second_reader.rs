@@ -34,10 +34,37 @@ pub(crate) fn read_slot(objects: &Objects, generation: u64) -> Found {
     if let Some(changes) = snapshot.get("changes") {
         linked(objects, changes, &mut found.reached);
     }
+    for bundle in snapshot.get("search").and_then(Value::as_array).into_iter().flatten() {
+        let bytes = linked(objects, &bundle["link"], &mut found.reached);
+        search_bundle(&bytes, bundle);
+    }
     let (packages, releases) = entries(objects, snapshot["index"].as_array().unwrap(), "", &mut found);
     assert_eq!((packages, releases), (snapshot["packages"].as_u64().unwrap(), snapshot["releases"].as_u64().unwrap()));
     found.index = snapshot["index"].clone();
     found
+}
+
+/// Checks a search bundle as somebody would who reads it in parts: the tail against what cites it, and each block of the body
+/// against the tail.
+fn search_bundle(bytes: &[u8], cited: &Value) {
+    let size = usize::try_from(cited["tail"]["size"].as_u64().unwrap()).unwrap();
+    let (body, tail) = bytes.split_at(bytes.len() - size);
+    assert_eq!(cited["tail"]["sha256"], hex(tail));
+    let mut lines = tail.splitn(3, |b| *b == b'\n');
+    assert_eq!(lines.next().unwrap(), b"ggen-market/search-bundle/1");
+    let table: Value = serde_json::from_slice(lines.next().unwrap()).unwrap();
+    assert_eq!((&table["documents"], table["body"].as_u64()), (&cited["documents"], Some(body.len() as u64)));
+    let blocks: Vec<_> = body.chunks(usize::try_from(table["block"].as_u64().unwrap()).unwrap()).collect();
+    let (hashes, hot) = lines.next().unwrap().split_at(blocks.len() * 32);
+    for (block, hash) in blocks.iter().zip(hashes.chunks(32)) {
+        assert_eq!(Sha256::digest(block)[..], *hash);
+    }
+    let copies = table.get("hot").and_then(Value::as_array).into_iter().flatten();
+    let number = |n: &Value| usize::try_from(n.as_u64().unwrap()).unwrap();
+    let copied: Vec<u8> = copies.flat_map(|r| body[number(&r[0])..][..number(&r[1])].to_vec()).collect();
+    assert_eq!(copied, hot);
+    let files = table["files"].as_array().unwrap().iter().map(|f| number(&f["size"])).sum::<usize>();
+    assert_eq!(files, body.len(), "files stand one behind another");
 }
 
 /// Digest, size and uncompressed size of the snapshot that a slot commits; panics where the slot does not continue the log.
@@ -186,6 +213,8 @@ fn links(stored: &[u8], of_snapshots: &[&str]) -> Vec<String> {
         Some("snapshot") => {
             links.extend(first["index"].as_array().unwrap().iter().map(|e| &e["link"]));
             links.extend(of_snapshots.iter().filter_map(|member| first.get(member)));
+            let bundles = first.get("search").and_then(Value::as_array);
+            links.extend(bundles.into_iter().flatten().map(|b| &b["link"]));
         }
         Some("page") => links.extend(values[1..].iter().map(|e| &e["link"])),
         Some("shard") => {

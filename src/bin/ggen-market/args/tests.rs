@@ -1,4 +1,4 @@
-//! The command line and its manual say the same.
+//! The manual and the command line say the same.
 
 use super::*;
 use crate::{config, failure::Code, settings};

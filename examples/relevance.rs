@@ -1,0 +1,382 @@
+//! Measures search on a list of records made by the example `npm`: how good it is, how fast, and what it costs to ask in place.
+//! `cargo run --release --example relevance -- records.jsonl benches/relevance/queries.tsv`
+//!
+//! `docs/performance.md` quotes what it prints. The random choices have a fixed seed.
+
+#![expect(clippy::print_stdout, reason = "this is what it is for")]
+
+use ggen_marketplace::{
+    BuildOptions, Client, ClientOptions, Registry, SearchMode, SearchRequest, Searcher, SigningKey, Store,
+    package::Timestamp,
+};
+use serde_json::Value;
+use std::{
+    collections::HashSet,
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// A generator whose numbers are the same everywhere.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % n as u64) as usize
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let mut args = std::env::args().skip(1);
+    let (Some(list), Some(queries)) = (args.next(), args.next()) else {
+        return Err("which records, and which queries?".into());
+    };
+    let names: Vec<String> = fs::read_to_string(&list)?
+        .lines()
+        .map(|l| Ok(serde_json::from_str::<Value>(l)?["name"].as_str().unwrap_or_default().to_owned()))
+        .collect::<Result<_, serde_json::Error>>()?;
+    let dir = tempfile::tempdir()?;
+    let store = Store::create(dir.path().join("registry").to_str().ok_or("no text")?)?;
+    let key = SigningKey::generate("relevance.example.com".parse()?)?;
+    let pinned = key.verifier().clone();
+    let registry = Registry::new(store.clone(), key, &dir.path().join("state"));
+    let mut options = BuildOptions::at(Timestamp::now());
+    registry.init(&options).await?;
+    options.search = false;
+    let lists = [PathBuf::from(list)];
+    registry.build(&lists, &options).await?;
+    options.search = true;
+    let (began, cpu) = (Instant::now(), cpu_seconds());
+    let report = registry.build(&lists, &options).await?;
+    let (wall, cpu) = (began.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+    println!(
+        "index built beside reading {} packages again: {wall:.1} s, {cpu:.1} CPU s, {} bytes, peak memory {} MiB",
+        names.len(),
+        report.bytes,
+        peak_memory_mib()
+    );
+    let mut uncached = ClientOptions::default();
+    uncached.memory = 0;
+    let client = Client::new(store, std::slice::from_ref(&pinned), uncached)?;
+    let newest = client.latest().await?;
+    println!("bundle {:?}", newest.snapshot().search);
+    let began = Instant::now();
+    let searcher = newest.searcher(SearchMode::Local).await?;
+    println!("opened in {:.1} ms", began.elapsed().as_secs_f64() * 1e3);
+    quality(&searcher, &names, &queries).await?;
+    plain(&lists[0], &queries)?;
+    in_place(&dir.path().join("registry"), &pinned, &names).await?;
+    speed(&searcher, &names, &queries).await?;
+    Ok(())
+}
+
+async fn top(searcher: &Searcher, text: &str, limit: usize) -> Result<Vec<String>, Failure> {
+    let mut request = SearchRequest::new(text);
+    request.limit = limit;
+    Ok(searcher.search(&request).await?.hits.iter().map(|h| h.name.to_string()).collect())
+}
+
+/// In how many of a hundred cases the right name is among the first `places`.
+async fn share(searcher: &Searcher, what: &str, places: usize, cases: &[(String, String)]) -> Result<(), Failure> {
+    let mut right = 0;
+    let verbose = std::env::var_os("VERBOSE").is_some();
+    for (text, name) in cases {
+        let found = top(searcher, text, places).await?;
+        let hit = found.contains(name);
+        right += usize::from(hit);
+        if verbose && !hit {
+            println!("  {what}: {text:?} for {name}: {found:?}");
+        }
+    }
+    println!("{what}: {:.1} % of {}", 100.0 * right as f64 / cases.len() as f64, cases.len());
+    Ok(())
+}
+
+async fn quality(searcher: &Searcher, names: &[String], queries: &str) -> Result<(), Failure> {
+    let mut dice = Dice(42);
+    let sample: Vec<String> = (0..2000).map(|_| names[dice.below(names.len())].clone()).collect();
+    let same: Vec<_> = sample.iter().map(|n| (n.clone(), n.clone())).collect();
+    share(searcher, "exact name first", 1, &same).await?;
+    let mut variants = Vec::new();
+    for name in &sample {
+        let other = match dice.below(4) {
+            0 => name.to_uppercase(),
+            1 => name.replace('-', "_"),
+            2 => name.replace(['-', '_'], " "),
+            _ => name.replace('_', "-"),
+        };
+        variants.push((other, name.clone()));
+    }
+    share(searcher, "variant first", 1, &variants).await?;
+    let popular: Vec<&String> = names.iter().take(5000).collect();
+    let mut typos = Vec::new();
+    let mut prefixes = Vec::new();
+    for name in &popular {
+        if name.len() >= 5 {
+            typos.push((misspelt(name, &mut dice), (*name).clone()));
+        }
+        if name.len() >= 4 {
+            prefixes.push((name[..4].to_owned(), (*name).clone()));
+        }
+    }
+    share(searcher, "one typo, first five", 5, &typos).await?;
+    share(searcher, "first four letters, first ten", 10, &prefixes).await?;
+    let mut sum = 0.0;
+    let expected = expected(queries)?;
+    for (query, names) in &expected {
+        let found = top(searcher, query, 10).await?;
+        let gain = ndcg(&found, names);
+        sum += gain;
+        if std::env::var_os("VERBOSE").is_some() {
+            println!("  {gain:.2} {query}: {found:?}");
+        }
+    }
+    println!("nDCG@10 of {} queries: {:.3}", expected.len(), sum / expected.len() as f64);
+    Ok(())
+}
+
+/// Queries, and the names that are right.
+fn expected(queries: &str) -> Result<Vec<(String, HashSet<String>)>, Failure> {
+    let text = fs::read_to_string(queries)?;
+    let name = |n: &str| n.trim_start_matches('@').replace('/', ".");
+    let rows = text.lines().map(|l| l.split_once('\t').ok_or("no tab"));
+    Ok(rows
+        .map(|row| row.map(|(q, names)| (q.to_owned(), names.split(' ').map(name).collect())))
+        .collect::<Result<_, _>>()?)
+}
+
+fn ndcg(found: &[String], expected: &HashSet<String>) -> f64 {
+    let gain = |i: usize| 1.0 / (i as f64 + 2.0).log2();
+    let got: f64 = found.iter().enumerate().filter(|(_, n)| expected.contains(*n)).map(|(i, _)| gain(i)).sum();
+    got / (0..expected.len().min(10)).map(gain).sum::<f64>()
+}
+
+/// The same queries to tantivy as it comes: name and summary, BM25, any word.
+fn plain(list: &std::path::Path, queries: &str) -> Result<(), Failure> {
+    use tantivy::{Index, TantivyDocument, collector::TopDocs, query::QueryParser, schema::*};
+    let mut schema = Schema::builder();
+    let indexing = TextFieldIndexing::default().set_tokenizer("en_stem");
+    let indexing = indexing.set_index_option(IndexRecordOption::WithFreqsAndPositions);
+    let stemmed = TextOptions::default().set_indexing_options(indexing);
+    let (name, summary) = (schema.add_text_field("name", TEXT | STORED), schema.add_text_field("summary", stemmed));
+    let index = Index::create_in_ram(schema.build());
+    let mut writer = index.writer_with_num_threads(1, 100 << 20)?;
+    for line in fs::read_to_string(list)?.lines() {
+        let record: serde_json::Value = serde_json::from_str(line)?;
+        let mut document = TantivyDocument::new();
+        document.add_text(name, record["name"].as_str().unwrap_or_default());
+        document.add_text(summary, record["summary"].as_str().unwrap_or_default());
+        writer.add_document(document)?;
+    }
+    writer.commit()?;
+    let searcher = index.reader()?.searcher();
+    let parser = QueryParser::for_index(&index, vec![name, summary]);
+    let (mut sum, mut times) = (0.0, Vec::new());
+    let expected = expected(queries)?;
+    for (query, names) in &expected {
+        let began = Instant::now();
+        let best = searcher.search(&parser.parse_query(query)?, &TopDocs::with_limit(10).order_by_score())?;
+        let mut found = Vec::new();
+        for (_, at) in best {
+            let document: TantivyDocument = searcher.doc(at)?;
+            found.extend(document.get_first(name).and_then(|v| v.as_str().map(str::to_owned)));
+        }
+        times.push(began.elapsed());
+        sum += ndcg(&found, names);
+    }
+    times.sort_unstable();
+    let median = times[times.len() / 2].as_secs_f64() * 1e3;
+    println!("tantivy as it comes: nDCG@10 {:.3}, p50 {median:.3} ms", sum / expected.len() as f64);
+    Ok(())
+}
+
+/// What it takes to ask in place: a store 20 ms away, which counts.
+async fn in_place(
+    registry: &std::path::Path,
+    key: &ggen_marketplace::VerifierKey,
+    names: &[String],
+) -> Result<(), Failure> {
+    let folder = object_store::local::LocalFileSystem::new_with_prefix(registry)?;
+    let far = std::sync::Arc::new(far::Far::new(folder));
+    let store = Store::new(far.clone(), "far");
+    let client = Client::new(store, std::slice::from_ref(key), ClientOptions::default())?;
+    let newest = client.latest().await?;
+    far.cost();
+    let searcher = newest.searcher(SearchMode::Remote).await?;
+    println!("in place: opened with {:?} (requests, bytes, round trips)", far.cost());
+    for text in ["http client", "reqwst", "expre", "markdown to html", "react state management", &names[1000]] {
+        top(&searcher, text, 10).await?;
+        println!("in place: {text:?}: {:?}", far.cost());
+    }
+    Ok(())
+}
+
+mod far {
+    //! A store that is 20 ms away, and counts what is read.
+
+    use async_trait::async_trait;
+    use futures::stream::BoxStream;
+    use object_store::{
+        CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
+        PutOptions, PutPayload, PutResult, Result, local::LocalFileSystem, path::Path,
+    };
+    use std::{
+        sync::Mutex,
+        time::{Duration, Instant},
+    };
+
+    #[derive(Debug)]
+    pub(super) struct Far {
+        inner: LocalFileSystem,
+        seen: Mutex<(u64, u64, u64, Option<Instant>)>,
+    }
+
+    impl Far {
+        pub(super) fn new(inner: LocalFileSystem) -> Self {
+            Self { inner, seen: Mutex::new((0, 0, 0, None)) }
+        }
+
+        /// Requests, bytes and dependent round trips since the last call.
+        pub(super) fn cost(&self) -> (u64, u64, u64) {
+            let seen = std::mem::take(&mut *self.seen.lock().unwrap_or_else(|e| e.into_inner()));
+            (seen.0, seen.1, seen.2)
+        }
+    }
+
+    impl std::fmt::Display for Far {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("far")
+        }
+    }
+
+    #[async_trait]
+    impl ObjectStore for Far {
+        async fn put_opts(&self, at: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+            self.inner.put_opts(at, payload, options).await
+        }
+        async fn put_multipart_opts(
+            &self,
+            at: &Path,
+            options: PutMultipartOptions,
+        ) -> Result<Box<dyn MultipartUpload>> {
+            self.inner.put_multipart_opts(at, options).await
+        }
+        async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
+            let got = self.inner.get_opts(at, options).await?;
+            {
+                let mut seen = self.seen.lock().unwrap_or_else(|e| e.into_inner());
+                seen.0 += 1;
+                seen.1 += got.range.end - got.range.start;
+                // Requests that begin while another one is under way are of the same trip.
+                if seen.3.is_none_or(|began| began.elapsed() >= Duration::from_millis(20)) {
+                    seen.2 += 1;
+                    seen.3 = Some(Instant::now());
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Ok(got)
+        }
+        fn delete_stream(&self, all: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+            self.inner.delete_stream(all)
+        }
+        fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+            self.inner.list(prefix)
+        }
+        async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+            self.inner.list_with_delimiter(prefix).await
+        }
+        async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+            self.inner.copy_opts(from, to, options).await
+        }
+    }
+}
+
+/// One letter left out, doubled, replaced or exchanged with the next one.
+fn misspelt(name: &str, dice: &mut Dice) -> String {
+    loop {
+        let mut letters: Vec<char> = name.chars().collect();
+        let at = dice.below(letters.len());
+        let letter = char::from(b'a' + dice.below(26) as u8);
+        match dice.below(4) {
+            0 => drop(letters.remove(at)),
+            1 => letters.insert(at, letter),
+            2 => letters[at] = letter,
+            _ if at + 1 < letters.len() => letters.swap(at, at + 1),
+            _ => continue,
+        }
+        let out: String = letters.into_iter().collect();
+        if out != name {
+            return out;
+        }
+    }
+}
+
+async fn speed(searcher: &Searcher, names: &[String], queries: &str) -> Result<(), Failure> {
+    let mut dice = Dice(7);
+    let text = fs::read_to_string(queries)?;
+    let mut words: Vec<&str> = text.lines().flat_map(|l| l.split('\t').next().unwrap_or_default().split(' ')).collect();
+    words.sort_unstable();
+    words.dedup();
+    let mut asked: Vec<String> = Vec::new();
+    for i in 0..1000 {
+        asked.push(match i % 4 {
+            0 => names[dice.below(5000.min(names.len()))].clone(),
+            1 => names[dice.below(names.len())].chars().take(3 + dice.below(3)).collect(),
+            _ => format!("{} {}", words[dice.below(words.len())], words[dice.below(words.len())]),
+        });
+    }
+    let mut times = Vec::new();
+    for round in 0..2 {
+        for text in &asked {
+            let began = Instant::now();
+            top(searcher, text, 10).await?;
+            if round == 1 {
+                times.push(began.elapsed());
+            }
+        }
+    }
+    times.sort_unstable();
+    let at = |share: f64| times[(times.len() as f64 * share) as usize].as_secs_f64() * 1e3;
+    println!("uncached: p50 {:.3} ms, p99 {:.3} ms, longest {:.3} ms", at(0.5), at(0.99), at(0.9999));
+    let running: Vec<_> = (0..2)
+        .map(|_| {
+            let (searcher, asked) = (searcher.clone(), asked.clone());
+            tokio::spawn(async move {
+                let (began, mut done) = (Instant::now(), 0u64);
+                while began.elapsed() < Duration::from_secs(3) {
+                    for text in &asked {
+                        top(&searcher, text, 10).await?;
+                        done += 1;
+                    }
+                }
+                Ok::<_, Failure>(done as f64 / began.elapsed().as_secs_f64())
+            })
+        })
+        .collect();
+    let mut rate = 0.0;
+    for one in running {
+        rate += one.await??;
+    }
+    println!("two threads, uncached: {rate:.0} queries a second");
+    Ok(())
+}
+
+fn cpu_seconds() -> f64 {
+    let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = text.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+    let ticks = |i: usize| fields.get(i).and_then(|t| t.parse::<f64>().ok()).unwrap_or(0.0);
+    (ticks(11) + ticks(12)) / 100.0
+}
+
+/// The most memory this process has had, from the kernel's own account; 0 where there is none.
+fn peak_memory_mib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap_or_default();
+    line.split_whitespace().next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0) / 1024
+}

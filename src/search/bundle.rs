@@ -1,0 +1,392 @@
+//! Reading a bundle: a read-only directory for tantivy over one object, held whole or in parts.
+//!
+//! Of a bundle held in parts, a read of what is not at hand fails, and is noted ([`attempt`]). Whoever asked fetches what was
+//! noted, in parallel, and asks again, as with the nodes of the index: each round goes one level deeper, and there are as
+//! many round trips as a question has levels (terms, lists, documents), however many blocks it takes.
+
+use super::{
+    document::Document,
+    index::{self, Fields},
+};
+use crate::{
+    Error, ErrorKind, Result,
+    format::{
+        FormatError,
+        bundle::{File, SearchBundle, Table, Tail, seal},
+    },
+    package::Sha256,
+};
+use bytes::Bytes;
+use std::{
+    cell::RefCell,
+    collections::BTreeSet,
+    fmt, io,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+use tantivy::{
+    Directory, HasLen, Index, InvertedIndexReader, SegmentReader, TantivyDocument,
+    directory::{
+        DirectoryLock, FileHandle, Lock, OwnedBytes, WatchCallback, WatchHandle, WritePtr,
+        error::{DeleteError, LockError, OpenReadError, OpenWriteError},
+    },
+    schema::{Field, Value as _},
+    store::StoreReader,
+};
+
+/// So many decompressed blocks of documents are kept for each bundle.
+const STORE_CACHE: usize = 64;
+
+/// Bytes of blocks kept in memory for a bundle held in parts.
+const BLOCK_CACHE: u64 = 64 << 20;
+
+/// A block that is not at hand: of which bundle, and its number.
+pub(super) type Lack = (Sha256, u64);
+
+thread_local! {
+    /// What reads of this thread have lacked since the last [`attempt`] began. Reads happen deep inside tantivy, on the
+    /// thread that asks.
+    static LACKING: RefCell<BTreeSet<Lack>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+/// Runs something that reads bundles: what it gives, or the blocks that it lacks. Must not be nested.
+pub(super) fn attempt<T>(work: impl FnOnce() -> Result<T>) -> Result<Result<T, BTreeSet<Lack>>> {
+    LACKING.with_borrow_mut(BTreeSet::clear);
+    let out = work();
+    let lacking = LACKING.with_borrow_mut(std::mem::take);
+    if lacking.is_empty() { out.map(Ok) } else { Ok(Err(lacking)) }
+}
+
+/// Whether this thread's attempt is in vain already: then an answer need not be worked out, only what else it lacks.
+pub(super) fn is_lacking() -> bool {
+    LACKING.with_borrow(|l| !l.is_empty())
+}
+
+/// Where the bytes of a body come from.
+enum Source {
+    Whole(OwnedBytes),
+    /// The same, and every read is noted: so it is found out what opening an index takes.
+    Noted(OwnedBytes, Mutex<Vec<Range<u64>>>),
+    Parts {
+        sha256: Sha256,
+        blocks: moka::sync::Cache<u64, Bytes>,
+    },
+}
+
+struct Body {
+    tail: Tail,
+    source: Source,
+}
+
+impl Body {
+    fn read(&self, range: Range<u64>) -> io::Result<OwnedBytes> {
+        let to = |n: u64| usize::try_from(n).map_err(io::Error::other);
+        match &self.source {
+            Source::Whole(bytes) => Ok(bytes.slice(to(range.start)?..to(range.end)?)),
+            Source::Noted(bytes, noted) => {
+                if !range.is_empty() {
+                    noted.lock().unwrap_or_else(PoisonError::into_inner).push(range.clone());
+                }
+                Ok(bytes.slice(to(range.start)?..to(range.end)?))
+            }
+            Source::Parts { sha256, blocks } => {
+                if let Some(bytes) = self.tail.hot(&range) {
+                    return Ok(OwnedBytes::new(bytes.to_vec()));
+                }
+                self.gather(&range, sha256, blocks)
+            }
+        }
+    }
+
+    fn gather(
+        &self,
+        range: &Range<u64>,
+        sha256: &Sha256,
+        blocks: &moka::sync::Cache<u64, Bytes>,
+    ) -> io::Result<OwnedBytes> {
+        let mut out = Vec::with_capacity(usize::try_from(range.end - range.start).unwrap_or(0));
+        let block = self.tail.table.block;
+        let mut lacking = Vec::new();
+        for number in range.start / block..range.end.div_ceil(block) {
+            let Some(bytes) = blocks.get(&number) else {
+                lacking.push((*sha256, number));
+                continue;
+            };
+            let place = self.tail.block_range(number);
+            let from = usize::try_from(range.start.max(place.start) - place.start).unwrap_or(0);
+            let to = usize::try_from(range.end.min(place.end) - place.start).unwrap_or(0);
+            out.extend_from_slice(bytes.get(from..to).unwrap_or_default());
+        }
+        if lacking.is_empty() {
+            return Ok(OwnedBytes::new(out));
+        }
+        LACKING.with_borrow_mut(|l| l.extend(lacking));
+        Err(io::Error::new(io::ErrorKind::WouldBlock, "not at hand yet"))
+    }
+}
+
+/// A file of the index.
+struct Handle {
+    body: Arc<Body>,
+    file: File,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.name)
+    }
+}
+
+impl HasLen for Handle {
+    fn len(&self) -> usize {
+        usize::try_from(self.file.size).unwrap_or(usize::MAX)
+    }
+}
+
+impl FileHandle for Handle {
+    fn read_bytes(&self, range: Range<usize>) -> io::Result<OwnedBytes> {
+        let (start, end) = (range.start as u64, range.end as u64);
+        if start > end || end > self.file.size {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("{} ends before {end}", self.file.name)));
+        }
+        self.body.read(self.file.offset + start..self.file.offset + end)
+    }
+}
+
+/// The files of a bundle, for tantivy: nothing is ever written, locked or watched.
+#[derive(Clone)]
+struct BundleDirectory(Arc<Body>);
+
+impl fmt::Debug for BundleDirectory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BundleDirectory")
+    }
+}
+
+impl BundleDirectory {
+    fn handle(&self, path: &Path) -> Result<Handle, OpenReadError> {
+        let file = path.to_str().and_then(|name| self.0.tail.file(name)).cloned();
+        let file = file.ok_or_else(|| OpenReadError::FileDoesNotExist(path.to_owned()))?;
+        Ok(Handle { body: Arc::clone(&self.0), file })
+    }
+}
+
+fn read_only(path: &Path) -> (io::Error, PathBuf) {
+    (io::ErrorKind::ReadOnlyFilesystem.into(), path.to_owned())
+}
+
+impl Directory for BundleDirectory {
+    fn get_file_handle(&self, path: &Path) -> Result<Arc<dyn FileHandle>, OpenReadError> {
+        Ok(Arc::new(self.handle(path)?))
+    }
+
+    fn exists(&self, path: &Path) -> Result<bool, OpenReadError> {
+        Ok(self.handle(path).is_ok())
+    }
+
+    fn atomic_read(&self, path: &Path) -> Result<Vec<u8>, OpenReadError> {
+        let handle = self.handle(path)?;
+        let bytes = handle.read_bytes(0..handle.len());
+        bytes.map(|b| b.to_vec()).map_err(|e| OpenReadError::wrap_io_error(e, path.to_owned()))
+    }
+
+    fn delete(&self, path: &Path) -> Result<(), DeleteError> {
+        let (e, filepath) = read_only(path);
+        Err(DeleteError::IoError { io_error: Arc::new(e), filepath })
+    }
+
+    fn open_write(&self, path: &Path) -> Result<WritePtr, OpenWriteError> {
+        let (e, path) = read_only(path);
+        Err(OpenWriteError::wrap_io_error(e, path))
+    }
+
+    fn atomic_write(&self, path: &Path, _: &[u8]) -> io::Result<()> {
+        Err(read_only(path).0)
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn acquire_lock(&self, _: &Lock) -> Result<DirectoryLock, LockError> {
+        Ok(DirectoryLock::from(Box::new(())))
+    }
+
+    fn watch(&self, _: WatchCallback) -> tantivy::Result<WatchHandle> {
+        Ok(WatchHandle::empty())
+    }
+}
+
+/// A bundle that is open.
+pub(super) struct Reading {
+    pub(super) cited: SearchBundle,
+    pub(super) fields: Fields,
+    body: Arc<Body>,
+    /// None where the bundle holds no document, and only says what others do not hold any more.
+    segment: Option<Segment>,
+    /// `ends[i]` documents have one of the first `i + 1` standings.
+    ends: Vec<u32>,
+}
+
+struct Segment {
+    reader: SegmentReader,
+    store: StoreReader,
+}
+
+impl Reading {
+    /// Opens a bundle that is at hand, and was checked against its link.
+    pub(super) fn whole(cited: &SearchBundle, whole: Bytes) -> Result<Self> {
+        let tail = cited.split(&whole).map_err(|e| unreadable(cited, e))?;
+        Self::open(cited, tail, Source::Whole(OwnedBytes::new(Vec::from(whole))))
+    }
+
+    /// Opens a bundle of which only the tail is at hand.
+    pub(super) fn parts(cited: &SearchBundle, tail: Bytes) -> Result<Self> {
+        let tail = cited.read_tail(tail).map_err(|e| unreadable(cited, e))?;
+        let blocks = moka::sync::Cache::builder()
+            .weigher(|_, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX))
+            .max_capacity(BLOCK_CACHE)
+            .build();
+        Self::open(cited, tail, Source::Parts { sha256: cited.link.sha256, blocks })
+    }
+
+    fn open(cited: &SearchBundle, tail: Tail, source: Source) -> Result<Self> {
+        let mut sum = 0;
+        let ends = tail.table.ranks.iter().map(|(_, n)| {
+            sum += n;
+            sum
+        });
+        let ends = ends.collect();
+        let documents = tail.table.documents;
+        let body = Arc::new(Body { tail, source });
+        let (_, fields) = index::schema();
+        let segment = match documents {
+            0 => None,
+            _ => Some(open_segment(&body, &fields, documents).map_err(|e| unreadable(cited, e))?),
+        };
+        Ok(Self { cited: *cited, fields, body, segment, ends })
+    }
+
+    pub(super) fn tail(&self) -> &Tail {
+        &self.body.tail
+    }
+
+    /// How many documents it has.
+    pub(super) fn documents(&self) -> u32 {
+        self.body.tail.table.documents
+    }
+
+    /// Whether it is held in parts.
+    pub(super) fn is_partial(&self) -> bool {
+        matches!(self.body.source, Source::Parts { .. })
+    }
+
+    /// Takes a block that was checked.
+    pub(super) fn add_block(&self, number: u64, bytes: Bytes) {
+        if let Source::Parts { blocks, .. } = &self.body.source {
+            blocks.insert(number, bytes);
+        }
+    }
+
+    /// The standing of a document, and whether it is yanked.
+    pub(super) fn standing(&self, document: u32) -> (u16, bool) {
+        let at = self.ends.partition_point(|end| *end <= document);
+        match self.body.tail.table.ranks.get(at) {
+            Some((standing, _)) => (*standing, false),
+            None => (0, true),
+        }
+    }
+
+    pub(super) fn reader(&self) -> Option<&SegmentReader> {
+        self.segment.as_ref().map(|s| &s.reader)
+    }
+
+    pub(super) fn inverted(&self, field: Field) -> Result<Option<Arc<InvertedIndexReader>>> {
+        self.reader().map(|r| r.inverted_index(field)).transpose().map_err(|e| self.failed(e))
+    }
+
+    /// A document by its number.
+    pub(super) fn document(&self, number: u32) -> Result<Document> {
+        let segment = self.segment.as_ref().ok_or_else(|| self.failed("it has no documents"))?;
+        let stored: TantivyDocument = segment.store.get(number).map_err(|e| self.failed(e))?;
+        let text = stored.get_first(self.fields.document).and_then(|v| v.as_str().map(str::to_owned));
+        let text = text.ok_or_else(|| self.failed(format!("document {number} is not there")))?;
+        serde_json::from_str(&text).map_err(|e| self.failed(e))
+    }
+
+    /// The error for a bundle whose bytes are right, and which cannot be read all the same.
+    pub(super) fn failed(&self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        let what = format!("the search bundle {} cannot be read", self.cited.link.sha256.short());
+        Error::new(ErrorKind::Unsupported, what).with_source(cause).with_hint("upgrade ggen-market")
+    }
+}
+
+fn unreadable(cited: &SearchBundle, e: impl Into<Unreadable>) -> Error {
+    let place = format!("the search bundle {}", cited.link.sha256.short());
+    match e.into() {
+        Unreadable::Format(e) => e.at(place),
+        Unreadable::Index(e) => Error::new(ErrorKind::Unsupported, format!("{place} cannot be opened"))
+            .with_source(e)
+            .with_hint("upgrade ggen-market"),
+    }
+}
+
+enum Unreadable {
+    Format(FormatError),
+    Index(tantivy::TantivyError),
+}
+
+impl From<FormatError> for Unreadable {
+    fn from(e: FormatError) -> Self {
+        Self::Format(e)
+    }
+}
+
+impl From<tantivy::TantivyError> for Unreadable {
+    fn from(e: tantivy::TantivyError) -> Self {
+        Self::Index(e)
+    }
+}
+
+fn open_segment(body: &Arc<Body>, fields: &Fields, documents: u32) -> tantivy::Result<Segment> {
+    let index = Index::open(BundleDirectory(Arc::clone(body)))?;
+    let wrong = |what: &str| tantivy::TantivyError::DataCorruption(tantivy::error::DataCorruption::comment_only(what));
+    if index.schema() != index::schema().0 {
+        return Err(wrong("its fields are not those that this program knows"));
+    }
+    let segments = index.searchable_segments()?;
+    let [segment] = &segments[..] else { return Err(wrong("it does not have one segment")) };
+    let reader = SegmentReader::open(segment)?;
+    if reader.max_doc() != documents {
+        return Err(wrong("it has another number of documents than its table says"));
+    }
+    for field in [fields.name, fields.prefix, fields.words, fields.text, fields.kind] {
+        reader.inverted_index(field)?;
+    }
+    for field in [fields.license, fields.keyword, fields.category] {
+        reader.inverted_index(field)?;
+    }
+    let store = reader.get_store_reader(STORE_CACHE)?;
+    Ok(Segment { reader, store })
+}
+
+/// The ranges of a body that opening its index reads, in order and apart.
+pub(super) fn hot_ranges(body: &[u8], table: &Table) -> Result<Vec<(u64, u64)>> {
+    // A tail for the time being: what opens the index is the same code that will open the finished one.
+    let (cited, bytes) = seal(body.to_vec(), table);
+    let tail = cited.split(&bytes).map_err(|e| unreadable(&cited, e))?;
+    let source = Source::Noted(OwnedBytes::new(bytes.to_vec()), Mutex::new(Vec::new()));
+    let reading = Reading::open(&cited, tail, source)?;
+    let Source::Noted(_, noted) = &reading.body.source else { return Ok(Vec::new()) };
+    let mut noted = std::mem::take(&mut *noted.lock().unwrap_or_else(PoisonError::into_inner));
+    noted.sort_unstable_by_key(|r| (r.start, r.end));
+    let mut out: Vec<(u64, u64)> = Vec::new();
+    for range in noted {
+        match out.last_mut() {
+            Some((offset, size)) if range.start <= *offset + *size => *size = (*size).max(range.end - *offset),
+            _ => out.push((range.start, range.end - range.start)),
+        }
+    }
+    Ok(out)
+}

@@ -1,0 +1,272 @@
+//! Building: documents in, a bundle out. The same documents give the same bytes, on any machine.
+
+use super::{
+    bundle,
+    document::{Document, days},
+    words,
+};
+use crate::{
+    Error, ErrorKind, Result,
+    format::bundle::{File, Replaces, SearchBundle, Table, block_of, seal},
+    package::Sha256,
+};
+use bytes::Bytes;
+use std::{collections::HashMap, path::Path};
+use tantivy::{
+    Directory as _, Index, IndexSettings, TantivyDocument,
+    directory::RamDirectory,
+    index::{SegmentComponent, SegmentId, SegmentMeta},
+    schema::{Field, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing, TextOptions},
+    store::{Compressor, ZstdCompressor},
+    tokenizer::TokenizerManager,
+};
+
+/// What segments are called: tantivy would take a random name.
+pub(super) const SEGMENT: &str = "00000000-0000-0000-0000-000000000001";
+
+/// The longest beginning of a name that has a list of its own.
+pub(super) const LISTED_PREFIX: usize = 6;
+
+/// How many packages such a list holds: those that stand best.
+const LISTED: u32 = 128;
+
+/// What the index writer's tables are sized for. It says nothing about the bytes that are written.
+fn budget(documents: usize) -> usize {
+    documents.saturating_mul(4096).clamp(1 << 20, 64 << 20)
+}
+
+/// A bundle with a smaller body is always fetched whole, and has no copies in its tail of what opening it needs.
+pub(crate) const WHOLE: u64 = 256 << 10;
+
+/// How much text one compressed block of documents holds: a hit costs one block.
+const STORE_BLOCK: usize = 8 << 10;
+
+/// The fields of the index.
+#[derive(Clone, Copy)]
+pub(super) struct Fields {
+    /// Whole names: as they are compared, and without separators.
+    pub(super) name: Field,
+    /// Beginnings of names of up to [`LISTED_PREFIX`] characters, for the [`LISTED`] best packages each.
+    pub(super) prefix: Field,
+    /// The words of names, stemmed.
+    pub(super) words: Field,
+    /// Words of names, summary, keywords and categories, stemmed, with positions.
+    pub(super) text: Field,
+    pub(super) kind: Field,
+    pub(super) license: Field,
+    pub(super) keyword: Field,
+    pub(super) category: Field,
+    /// Columns, read only when an order or a count asks for them.
+    pub(super) downloads: Field,
+    pub(super) published: Field,
+    pub(super) order: Field,
+    /// The document, as JSON.
+    pub(super) document: Field,
+}
+
+pub(super) fn schema() -> (Schema, Fields) {
+    let mut b = Schema::builder();
+    let plain = |tokenizer: &str| {
+        let indexing = TextFieldIndexing::default().set_tokenizer(tokenizer).set_fieldnorms(false);
+        TextOptions::default().set_indexing_options(indexing.set_index_option(IndexRecordOption::Basic))
+    };
+    let positions = TextFieldIndexing::default().set_tokenizer("stemmed").set_fieldnorms(false);
+    let positions = positions.set_index_option(IndexRecordOption::WithFreqsAndPositions);
+    let number = NumericOptions::default().set_fast();
+    let fields = Fields {
+        name: b.add_text_field("name", plain("raw")),
+        prefix: b.add_text_field("prefix", plain("raw")),
+        words: b.add_text_field("words", plain("stemmed")),
+        text: b.add_text_field("text", TextOptions::default().set_indexing_options(positions)),
+        kind: b.add_text_field("kind", plain("raw").set_fast("raw")),
+        license: b.add_text_field("license", plain("raw").set_fast("raw")),
+        keyword: b.add_text_field("keyword", plain("raw").set_fast("raw")),
+        category: b.add_text_field("category", plain("raw").set_fast("raw")),
+        downloads: b.add_u64_field("downloads", number.clone()),
+        published: b.add_u64_field("published", number.clone()),
+        order: b.add_u64_field("order", number),
+        document: b.add_text_field("document", TextOptions::default().set_stored()),
+    };
+    (b.build(), fields)
+}
+
+pub(super) fn tokenizers() -> TokenizerManager {
+    let manager = TokenizerManager::default();
+    manager.register("stemmed", words::analyzer());
+    manager
+}
+
+/// A finished bundle.
+pub(crate) struct Built {
+    pub(crate) cited: SearchBundle,
+    pub(crate) bytes: Bytes,
+}
+
+/// The day from which the age of releases is counted, for a bundle of these documents: that of the newest one, so that
+/// it is a function of what is indexed and not of a clock.
+pub(crate) fn reference(documents: &[Document]) -> u32 {
+    documents.iter().map(|d| days(d.published)).max().unwrap_or(0)
+}
+
+/// Makes the bundle of these documents. `replaces` says which documents of earlier bundles do not count any more.
+pub(crate) fn build(mut documents: Vec<Document>, reference: u32, mut replaces: Vec<Replaces>) -> Result<Built> {
+    replaces.retain(|r| !r.gaps.is_empty());
+    documents.sort_by_cached_key(|d| (d.yanked, std::cmp::Reverse(d.standing(reference)), d.label()));
+    let mut table = Table {
+        block: 0,
+        body: 0,
+        documents: u32::try_from(documents.len())
+            .map_err(|_| Error::new(ErrorKind::Refused, "more packages than a search bundle holds"))?,
+        files: Vec::new(),
+        hot: Vec::new(),
+        ranks: ranks(&documents, reference),
+        reference,
+        replaces,
+        yanked: documents.iter().map(|d| u32::from(d.yanked)).sum(),
+    };
+    let mut body = Vec::new();
+    if !documents.is_empty() {
+        write_index(documents, &mut body, &mut table).map_err(failed)?;
+    }
+    (table.body, table.block) = (body.len() as u64, block_of(body.len() as u64));
+    if table.body > WHOLE {
+        table.hot = bundle::hot_ranges(&body, &table)?;
+    }
+    let (cited, bytes) = seal(body, &table);
+    Ok(Built { cited, bytes })
+}
+
+fn failed(e: tantivy::TantivyError) -> Error {
+    Error::new(ErrorKind::Io, "the search index cannot be built").with_source(e)
+}
+
+/// How many documents have each standing, of those that are not yanked.
+fn ranks(documents: &[Document], reference: u32) -> Vec<(u16, u32)> {
+    let mut out: Vec<(u16, u32)> = Vec::new();
+    for document in documents.iter().take_while(|d| !d.yanked) {
+        let standing = document.standing(reference);
+        match out.last_mut() {
+            Some((last, count)) if *last == standing => *count += 1,
+            _ => out.push((standing, 1)),
+        }
+    }
+    out
+}
+
+/// One thread, one segment, documents in order: so tantivy writes the same files each time, but for the segment's name.
+fn write_index(documents: Vec<Document>, body: &mut Vec<u8>, table: &mut Table) -> tantivy::Result<()> {
+    let (schema, fields) = schema();
+    let directory = RamDirectory::create();
+    let settings = IndexSettings {
+        docstore_compression: Compressor::Zstd(ZstdCompressor { compression_level: Some(6) }),
+        docstore_compress_dedicated_thread: false,
+        docstore_blocksize: STORE_BLOCK,
+        ..IndexSettings::default()
+    };
+    let builder = Index::builder().schema(schema).settings(settings).tokenizers(tokenizers());
+    let mut writer =
+        builder.single_segment_index_writer::<TantivyDocument>(directory.clone(), budget(documents.len()))?;
+    let orders = orders(&documents);
+    let mut listed: HashMap<String, u32> = HashMap::new();
+    for (document, order) in documents.into_iter().zip(orders) {
+        writer.add_document(indexed(&fields, &document, order, &mut listed))?;
+    }
+    let index = writer.finalize()?;
+    let metas = index.searchable_segment_metas()?;
+    let pinned = index.new_segment_meta(SegmentId::from_uuid_string(SEGMENT).map_err(invalid)?, table.documents);
+    let mut add = |name: String, bytes: &[u8]| {
+        table.files.push(File { name, offset: body.len() as u64, size: bytes.len() as u64 });
+        body.extend_from_slice(bytes);
+    };
+    for component in COMPONENTS {
+        let path = |meta: &SegmentMeta| meta.relative_path(component.clone());
+        let [meta] = &metas[..] else { return Err(invalid("more than one segment")) };
+        if directory.exists(&path(meta))? {
+            add(path(&pinned).to_string_lossy().into_owned(), &directory.open_read(&path(meta))?.read_bytes()?);
+        }
+        directory.delete(&path(meta)).ok();
+    }
+    let mut meta: serde_json::Value = serde_json::from_slice(&directory.atomic_read(Path::new("meta.json"))?)?;
+    if let Some(id) = meta.pointer_mut("/segments/0/segment_id") {
+        *id = SEGMENT.into();
+    }
+    add("meta.json".into(), meta.to_string().as_bytes());
+    Ok(())
+}
+
+/// In the order in which they stand in a bundle: what a query reads together stands together.
+const COMPONENTS: [SegmentComponent; 6] = [
+    SegmentComponent::Store,
+    SegmentComponent::Positions,
+    SegmentComponent::Postings,
+    SegmentComponent::Terms,
+    SegmentComponent::FastFields,
+    SegmentComponent::FieldNorms,
+];
+
+fn invalid(e: impl ToString) -> tantivy::TantivyError {
+    tantivy::TantivyError::InternalError(e.to_string())
+}
+
+/// The place of each document in the order of names.
+fn orders(documents: &[Document]) -> Vec<u64> {
+    let names: Vec<String> = documents.iter().map(Document::label).map(|l| sort_name(&l)).collect();
+    let mut by_name: Vec<usize> = (0..documents.len()).collect();
+    by_name.sort_unstable_by(|a, b| names[*a].cmp(&names[*b]));
+    let mut out = vec![0; documents.len()];
+    for (order, at) in by_name.into_iter().enumerate() {
+        out[at] = order as u64;
+    }
+    out
+}
+
+/// By name, and by kind only where names are the same.
+pub(super) fn sort_name(label: &str) -> String {
+    let (kind, name) = label.split_once('/').unwrap_or(("", label));
+    format!("{name}/{kind}")
+}
+
+fn indexed(f: &Fields, d: &Document, order: u64, listed: &mut HashMap<String, u32>) -> TantivyDocument {
+    let mut out = TantivyDocument::new();
+    let name = d.name.as_str();
+    let (exact, squashed) = (words::exact(name), words::squashed(name));
+    let mut characters = exact.char_indices().map(|(i, _)| i).skip(1).collect::<Vec<_>>();
+    characters.push(exact.len());
+    for end in characters.into_iter().take(LISTED_PREFIX) {
+        let prefix = &exact[..end];
+        let count = listed.entry(prefix.to_owned()).or_default();
+        // Documents come with the best first.
+        if *count < LISTED {
+            *count += 1;
+            out.add_text(f.prefix, prefix);
+        }
+    }
+    if exact != squashed {
+        out.add_text(f.name, &squashed);
+    }
+    out.add_text(f.name, &exact);
+    let of_name = words::of_name(name);
+    out.add_text(f.words, of_name.join(" "));
+    out.add_text(f.text, of_name.join(" "));
+    out.add_text(f.text, words::of_text(&d.summary).join(" "));
+    for (field, values) in [(f.keyword, &d.keywords), (f.category, &d.categories)] {
+        for value in values {
+            out.add_text(field, words::exact(value));
+            out.add_text(f.text, words::of_text(value).join(" "));
+        }
+    }
+    out.add_text(f.kind, d.kind.as_str());
+    for license in d.license.iter().flat_map(|l| words::licenses(l)) {
+        out.add_text(f.license, license);
+    }
+    out.add_u64(f.downloads, d.downloads);
+    out.add_u64(f.published, u64::try_from(d.published.unix()).unwrap_or(0));
+    out.add_u64(f.order, order);
+    out.add_text(f.document, serde_json::to_string(d).unwrap_or_else(|e| unreachable!("a document serialises: {e}")));
+    out
+}
+
+/// That these documents of an earlier bundle do not count any more.
+pub(crate) fn replaces(bundle: Sha256, documents: Vec<u32>) -> Replaces {
+    Replaces::new(bundle, documents)
+}

@@ -1,0 +1,26 @@
+//! Search: an index that the job which builds the registry makes, and that any reader asks by itself.
+//!
+//! One document for each package ([`document`]); an index of them in one immutable object ([`index`], and
+//! [`format::bundle`](crate::format) for its bytes); a directory over that object, held whole or fetched in parts
+//! ([`bundle`], [`remote`]); what people type ([`query`]), what it matches ([`find`]), and what a match is worth ([`rank`]).
+//! tantivy keeps the dictionaries, lists, columns and documents; ranking is ours.
+
+mod bundle;
+mod document;
+mod find;
+mod index;
+mod locate;
+mod query;
+mod rank;
+mod remote;
+mod searcher;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub(crate) use document::Document;
+pub(crate) use index::{Built, WHOLE, build, reference, replaces};
+pub(crate) use locate::{Located, all_documents, locate};
+pub(crate) use remote::{Opened, fetch_tail, open_parts, open_whole};
+pub(crate) use searcher::{Answers, Searching};
+pub use searcher::{Facet, SearchHit, SearchOrder, SearchRequest, SearchResults};

@@ -1,0 +1,115 @@
+//! Fetching: a bundle as a whole, or its tail and then the blocks that a question needs.
+
+use super::bundle::{Lack, Reading};
+use crate::{
+    Error, ErrorKind, Result,
+    format::{SearchBundle, keys, limits},
+    package::Sha256,
+    store::{PARALLEL, Part, Store},
+};
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
+
+/// Blocks that are this near to each other are fetched in one request: to ask twice would take longer.
+const GAP: u64 = 16 * 1024;
+
+/// A bundle, ready to be asked.
+pub(crate) struct Opened(pub(super) Reading);
+
+impl Opened {
+    pub(crate) fn is_partial(&self) -> bool {
+        self.0.is_partial()
+    }
+
+    /// The day that the age of its documents is counted from.
+    pub(crate) fn reference(&self) -> u32 {
+        self.0.tail().table.reference
+    }
+}
+
+/// Opens a bundle whose bytes are at hand, and were checked against its link.
+pub(crate) fn open_whole(cited: &SearchBundle, whole: Bytes) -> Result<Opened> {
+    Reading::whole(cited, whole).map(Opened)
+}
+
+/// Opens a bundle of which only the tail is at hand.
+pub(crate) fn open_parts(cited: &SearchBundle, tail: Bytes) -> Result<Opened> {
+    Reading::parts(cited, tail).map(Opened)
+}
+
+/// Fetches the tail of a bundle; `None` where the store does not give parts of objects.
+pub(crate) async fn fetch_tail(store: &Store, cited: &SearchBundle) -> Result<Option<Bytes>> {
+    if cited.tail.size > limits::BUNDLE_TAIL || cited.tail.size > cited.link.size {
+        let max = limits::BUNDLE_TAIL.min(cited.link.size);
+        return Err(crate::format::FormatError::TooLarge { size: cited.tail.size, max }.at("a search bundle"));
+    }
+    match store.get_part(&cited.link, cited.link.size - cited.tail.size..cited.link.size).await? {
+        Part::Bytes(bytes) => Ok(Some(bytes)),
+        Part::Unsupported => Ok(None),
+    }
+}
+
+/// Fetches blocks, near ones together and all at once, and checks each.
+pub(super) async fn fetch(store: &Store, opened: &[Arc<Opened>], lacking: BTreeSet<Lack>) -> Result<()> {
+    let mut wanted: BTreeMap<Sha256, Vec<u64>> = BTreeMap::new();
+    for (bundle, block) in lacking {
+        wanted.entry(bundle).or_default().push(block);
+    }
+    let mut ranges = Vec::new();
+    for (bundle, blocks) in wanted {
+        let found = opened.iter().find(|o| o.0.cited.link.sha256 == bundle);
+        let opened = found.ok_or_else(|| Error::new(ErrorKind::Invalid, "a block of a bundle that is not open"))?;
+        ranges.extend(coalesce(&blocks, opened.0.tail().table.block).into_iter().map(|r| (Arc::clone(opened), r)));
+    }
+    let fetched =
+        futures::stream::iter(ranges).map(|(opened, blocks)| async move { fetch_run(store, &opened, blocks).await });
+    fetched.buffer_unordered(PARALLEL).try_collect().await
+}
+
+/// Runs of blocks: each run is one request.
+fn coalesce(blocks: &[u64], block: u64) -> Vec<Range<u64>> {
+    let mut out: Vec<Range<u64>> = Vec::new();
+    for number in blocks {
+        match out.last_mut() {
+            Some(run) if (number - run.end) * block <= GAP => run.end = number + 1,
+            _ => out.push(*number..number + 1),
+        }
+    }
+    out
+}
+
+async fn fetch_run(store: &Store, opened: &Opened, blocks: Range<u64>) -> Result<()> {
+    let (cited, tail) = (&opened.0.cited, opened.0.tail());
+    let range = tail.block_range(blocks.start).start..tail.block_range(blocks.end - 1).end;
+    let Part::Bytes(bytes) = store.get_part(&cited.link, range.clone()).await? else {
+        // It gave parts a moment ago: another server answers now.
+        return Err(Error::new(ErrorKind::Unavailable, format!("{store} gives no parts of objects any more"))
+            .with_hint("fetch the search index as a whole: --local"));
+    };
+    for number in blocks {
+        let at = tail.block_range(number);
+        let at =
+            usize::try_from(at.start - range.start).unwrap_or(0)..usize::try_from(at.end - range.start).unwrap_or(0);
+        let block = bytes.get(at).map(|b| bytes.slice_ref(b)).unwrap_or_default();
+        tail.check_block(number, &block).map_err(|e| e.at(store.place(&keys::blob(&cited.link.sha256))))?;
+        opened.0.add_block(number, block);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_blocks_are_fetched_together() {
+        assert_eq!(coalesce(&[1, 2, 3, 7, 8, 20], 4096), [1..9, 20..21]);
+        assert_eq!(coalesce(&[1, 6], 8192), [1..2, 6..7]);
+        assert!(coalesce(&[], 4096).is_empty());
+    }
+}

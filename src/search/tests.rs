@@ -1,0 +1,177 @@
+//! The index as a whole: what is found, in what order, and that the same documents give the same bytes.
+
+use super::{
+    document::Document,
+    index::{Built, build, reference},
+    searcher::{Answers, SearchOrder, SearchRequest, SearchResults, Searching},
+};
+use crate::{ErrorKind, Store, format::bundle::Replaces};
+use std::sync::Arc;
+
+fn document(name: &str, downloads: u64, summary: &str) -> Document {
+    let text = format!(
+        r#"{{"downloads":{downloads},"kind":"pack","name":"{name}","published":"2026-01-01T00:00:00Z","summary":"{summary}","version":"1.0.0"}}"#
+    );
+    serde_json::from_str(&text).unwrap()
+}
+
+fn sample() -> Vec<Document> {
+    let mut all = vec![
+        document("react", 1_000_000, "Library for building user interfaces"),
+        document("react-dom", 900_000, "React package for working with the DOM"),
+        document("react-http", 10, "Promise based HTTP client for React"),
+        document("axios", 800_000, "Promise based HTTP client for the browser"),
+        document("http-client", 5, "Nobody uses it"),
+        document("parseXML", 70_000, "Parses a client's XML fast, http not needed"),
+        document("old-http-client", 500_000, "A client for HTTP"),
+        document("commander", 60_000, "The complete solution for command-line programs"),
+    ];
+    all[6].yanked = true;
+    all[3].license = Some("MIT OR Apache-2.0".into());
+    all[3].keywords = vec!["HTTP".into(), "xhr".into()];
+    all[2].keywords = vec!["http".into()];
+    all[3].categories = vec!["web".into()];
+    all
+}
+
+fn built(documents: Vec<Document>) -> Built {
+    let reference = reference(&documents);
+    build(documents, reference, Vec::new()).unwrap()
+}
+
+fn open(all: &[&Built]) -> Searching {
+    let readings = all.iter().map(|b| Arc::new(super::open_whole(&b.cited, b.bytes.clone()).unwrap()));
+    Searching::new(readings.collect(), Store::open("memory:").unwrap())
+}
+
+fn documents(built: &Built) -> Vec<Document> {
+    super::open_whole(&built.cited, built.bytes.clone()).unwrap().documents().unwrap()
+}
+
+fn ask(searching: &Searching, request: &SearchRequest) -> SearchResults {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(searching.answer(&Answers::of(request).unwrap())).unwrap()
+}
+
+fn names(searching: &Searching, text: &str) -> Vec<String> {
+    ask(searching, &SearchRequest::new(text)).hits.iter().map(|h| h.name.to_string()).collect()
+}
+
+#[test]
+fn the_same_documents_give_the_same_bytes_in_any_order() {
+    let a = built(sample());
+    let mut reversed = sample();
+    reversed.reverse();
+    let b = built(reversed);
+    assert_eq!(a.cited, b.cited);
+    assert_eq!(a.bytes, b.bytes);
+    let mut back = documents(&a);
+    let mut all = sample();
+    back.sort_by_key(Document::label);
+    all.sort_by_key(Document::label);
+    assert_eq!(back, all);
+}
+
+#[test]
+fn exact_names_come_first_then_words_and_yanked_ones_last() {
+    let s = open(&[&built(sample())]);
+    assert_eq!(names(&s, "http client"), ["http-client", "axios", "parseXML", "react-http", "old-http-client"]);
+    assert_eq!(names(&s, "HTTP_Client")[0], "http-client");
+    assert_eq!(names(&s, "httpclient"), ["http-client"]);
+    assert_eq!(names(&s, "reac"), ["react", "react-dom", "react-http"]);
+    assert_eq!(names(&s, "react-"), ["react", "react-dom", "react-http"]);
+    assert_eq!(names(&s, "parse xml"), ["parseXML"]);
+    assert_eq!(names(&s, "parsing"), ["parseXML"]);
+    assert_eq!(names(&s, "nothing-like-it"), [""; 0]);
+}
+
+#[test]
+fn a_misspelt_name_is_found() {
+    let s = open(&[&built(sample())]);
+    for typo in ["axois", "axio", "axxios", "aios", "xaios"] {
+        assert_eq!(names(&s, typo), ["axios"], "{typo}");
+    }
+    assert_eq!(names(&s, "comander"), ["commander"]);
+    assert_eq!(names(&s, "komander"), ["commander"]);
+    // Two mistakes in a short name are another name.
+    assert_eq!(names(&s, "axxxos"), [""; 0]);
+}
+
+#[test]
+fn conditions_narrow_and_orders_hold() {
+    let s = open(&[&built(sample())]);
+    assert_eq!(names(&s, "\"based http\""), ["axios", "react-http"]);
+    assert_eq!(names(&s, "client -promise -nobody"), ["parseXML", "old-http-client"]);
+    assert_eq!(names(&s, "license:apache-2.0"), ["axios"]);
+    assert_eq!(names(&s, "keyword:http"), ["axios", "react-http"]);
+    assert_eq!(names(&s, "client category:web"), ["axios"]);
+    assert_eq!(names(&s, "kind:crate"), [""; 0]);
+    let mut request = SearchRequest::new("client");
+    request.order = SearchOrder::Downloads;
+    let of = |r: &SearchRequest| ask(&s, r).hits.iter().map(|h| h.name.to_string()).collect::<Vec<_>>();
+    assert_eq!(of(&request), ["axios", "old-http-client", "parseXML", "react-http", "http-client"]);
+    request.order = SearchOrder::Name;
+    assert_eq!(of(&request), ["axios", "http-client", "old-http-client", "parseXML", "react-http"]);
+    (request.offset, request.limit) = (1, 2);
+    assert_eq!(of(&request), ["http-client", "old-http-client"]);
+    assert_eq!(ask(&s, &request).total, 5);
+    let everything = SearchRequest::new(" * ");
+    assert_eq!(ask(&s, &everything).total, 8);
+    assert_eq!(of(&everything)[0], "react");
+}
+
+#[test]
+fn facets_count_all_answers_and_a_score_is_explained() {
+    let s = open(&[&built(sample())]);
+    let mut request = SearchRequest::new("promise");
+    (request.facets, request.explain, request.limit) = (true, true, 1);
+    let results = ask(&s, &request);
+    let facets: Vec<_> = results.facets.iter().map(|f| (f.field, f.value.as_str(), f.count)).collect();
+    let expected = [
+        ("category", "web", 1),
+        ("keyword", "http", 2),
+        ("keyword", "xhr", 1),
+        ("kind", "pack", 2),
+        ("license", "apache-2.0", 1),
+        ("license", "mit", 1),
+    ];
+    assert_eq!(facets, expected);
+    let hit = &results.hits[0];
+    let sum: f32 = hit.explanation.iter().map(|(_, worth)| worth).sum();
+    assert!((sum - hit.score).abs() < 1e-3, "{hit:?}");
+    assert!(hit.explanation.iter().any(|(what, _)| *what == "words in the text"));
+}
+
+#[test]
+fn a_later_bundle_replaces_documents_of_an_earlier_one() {
+    let base = built(sample());
+    let all = documents(&base);
+    let number = |name: &str| u32::try_from(all.iter().position(|d| d.name.as_str() == name).unwrap()).unwrap();
+    let replaces = vec![Replaces::new(base.cited.link.sha256, vec![number("axios"), number("react")])];
+    let newer = vec![document("axios", 800_001, "Fetches things"), document("brand-new", 1, "A promise")];
+    let delta = build(newer, 0, replaces).unwrap();
+    let s = open(&[&base, &delta]);
+    assert_eq!(names(&s, "promise"), ["react-http", "brand-new"]);
+    assert_eq!(names(&s, "axios"), ["axios"]);
+    assert_eq!(ask(&s, &SearchRequest::new("axios")).hits[0].downloads, 800_001);
+    assert_eq!(names(&s, "react")[0], "react-dom");
+    assert_eq!(ask(&s, &SearchRequest::new("")).total, 8);
+    let mut request = SearchRequest::new("");
+    (request.order, request.limit) = (SearchOrder::Name, 3);
+    let in_order: Vec<_> = ask(&s, &request).hits.iter().map(|h| h.name.to_string()).collect();
+    assert_eq!(in_order, ["axios", "brand-new", "commander"]);
+    // One that only takes away.
+    let gone = build(Vec::new(), 0, vec![Replaces::new(delta.cited.link.sha256, vec![0, 1])]).unwrap();
+    let s = open(&[&base, &delta, &gone]);
+    assert_eq!(names(&s, "axios"), [""; 0]);
+}
+
+#[test]
+fn nothing_is_found_in_nothing_and_requests_have_bounds() {
+    let s = open(&[]);
+    assert_eq!(ask(&s, &SearchRequest::new("x")), SearchResults::default());
+    assert_eq!(ask(&open(&[&built(Vec::new())]), &SearchRequest::new("")), SearchResults::default());
+    let mut request = SearchRequest::new("x");
+    request.limit = 10_001;
+    assert_eq!(Answers::of(&request).err().unwrap().kind(), ErrorKind::Invalid);
+}
