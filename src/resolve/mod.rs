@@ -1,4 +1,4 @@
-//! Which versions of packages fit together. No I/O: a [`Session`] says which packages it has to know, whoever runs it fetches
+//! Which versions of packages fit together. No I/O: a `Session` says which packages it has to know, whoever runs it fetches
 //! them, and it goes on; so the same code is tested with a million made-up graphs and run against a registry.
 //!
 //! # Rules
