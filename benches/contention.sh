@@ -6,21 +6,8 @@
 set -euo pipefail
 jobs=${1:-16} releases=${2:-10}
 bin=$(realpath "${GGEN_MARKET:-${CARGO_TARGET_DIR:-target}/release/ggen-market}")
-work=$(mktemp -d)
 # shellcheck source=benches/server.sh
 source "$(dirname "${BASH_SOURCE[0]}")/server.sh"
-processes=()
-finish() {
-  local status=$? pid
-  for pid in ${processes[@]+"${processes[@]}"}; do
-    kill "$pid" 2>/dev/null
-    wait "$pid" 2>/dev/null
-  done
-  rm -rf "$work"
-  exit "$status"
-}
-trap finish EXIT
-cd "$work"
 export HOME=$work
 find_server
 prefix=bench-$RANDOM$RANDOM

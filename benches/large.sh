@@ -4,21 +4,8 @@
 set -euo pipefail
 mib=${1:-2048}
 bin=$(realpath "${GGEN_MARKET:-${CARGO_TARGET_DIR:-target}/release/ggen-market}")
-work=$(mktemp -d)
 # shellcheck source=benches/server.sh
 source "$(dirname "${BASH_SOURCE[0]}")/server.sh"
-processes=()
-finish() {
-  local status=$? pid
-  for pid in ${processes[@]+"${processes[@]}"}; do
-    kill "$pid" 2>/dev/null
-    wait "$pid" 2>/dev/null
-  done
-  rm -rf "$work"
-  exit "$status"
-}
-trap finish EXIT
-cd "$work"
 export HOME=$work GGEN_MARKET_CACHE=$work/cache
 [[ -x /usr/bin/time ]] || { echo "install GNU time: it tells how much memory a program took" >&2; exit 2; }
 

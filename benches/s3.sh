@@ -10,21 +10,8 @@ set -euo pipefail
 crates=$(realpath "${1:?usage: benches/s3.sh FOLDER [ROUNDS]}")
 rounds=${2:-5}
 bin=$(realpath "${GGEN_MARKET:-${CARGO_TARGET_DIR:-target}/release/ggen-market}")
-work=$(mktemp -d)
 # shellcheck source=benches/server.sh
 source "$(dirname "${BASH_SOURCE[0]}")/server.sh"
-processes=()
-finish() {
-  local status=$? pid
-  for pid in ${processes[@]+"${processes[@]}"}; do
-    kill "$pid" 2>/dev/null
-    wait "$pid" 2>/dev/null
-  done
-  rm -rf "$work"
-  exit "$status"
-}
-trap finish EXIT
-cd "$work"
 export HOME=$work
 
 # What each tool does in a case with the folder it is given, in the round's own prefix.

@@ -3,8 +3,22 @@
 #
 # It is named by BENCH_S3_ENDPOINT, BENCH_S3_BUCKET, BENCH_S3_ACCESS_KEY, BENCH_S3_SECRET_KEY and BENCH_S3_REGION; or without these it
 # is one that runs in the tests (.ci/servers.sh benches/…, BENCH_S3_SERVER=garage chooses); or else a MinIO of its own, if `minio`
-# is there. Takes a scratch folder as the working directory; what it starts is in `processes`, to be ended by the caller.
+# is there. Sourcing it makes a scratch folder, `work`, and goes there; in the end that goes, and what is in `processes` is ended.
 # shellcheck shell=bash
+
+work=$(mktemp -d)
+processes=()
+finish() {
+  local status=$? pid
+  for pid in ${processes[@]+"${processes[@]}"}; do
+    kill "$pid" 2>/dev/null
+    wait "$pid" 2>/dev/null
+  done
+  rm -rf "$work"
+  exit "$status"
+}
+trap finish EXIT
+cd "$work"
 
 # The server's address and keys into `endpoint`, `bucket` and the variables that all of the tools read.
 find_server() {

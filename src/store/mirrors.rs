@@ -329,24 +329,23 @@ impl Rounds {
 
     /// What to tell when nobody is left to ask.
     pub(super) fn gave_up(&mut self) -> Error {
-        let mut errors: Vec<Error> = self.order.iter().filter_map(|i| self.tried[*i].error.take()).collect();
-        // Absent everywhere: each of them says so.
-        if let Some(absent) = errors.iter().position(super::is_absent)
-            && errors.iter().all(super::may_be_absent)
-        {
-            return errors.swap_remove(absent);
-        }
-        if errors.len() > 1 {
-            // If one was merely not there, later is another chance; that another one was wrong does not change that.
-            let same = errors.iter().all(|e| e.kind() == errors[0].kind());
-            let kind = if same { errors[0].kind() } else { ErrorKind::Unavailable };
-            let all: Vec<_> = errors.iter().map(Error::chain).collect();
-            return Error::new(kind, format!("none of {} mirrors gave {}", errors.len(), self.key))
-                .with_source(all.join("; "))
-                .with_hint("try again later, or name another mirror");
-        }
-        errors.pop().unwrap_or_else(|| Error::new(ErrorKind::Unavailable, format!("nobody to ask for {}", self.key)))
+        let errors = self.order.iter().filter_map(|i| self.tried[*i].error.take()).collect();
+        none_gave(errors, &self.key)
+            .unwrap_or_else(|| Error::new(ErrorKind::Unavailable, format!("nobody to ask for {}", self.key)))
     }
+}
+
+/// What to tell when each mirror answered with an error; `None` where there is none.
+pub(super) fn none_gave(mut errors: Vec<Error>, key: &str) -> Option<Error> {
+    if errors.len() < 2 {
+        return errors.pop();
+    }
+    // If one was merely not there, later is another chance; that another one was wrong does not change that.
+    let same = errors.iter().all(|e| e.kind() == errors[0].kind());
+    let kind = if same { errors[0].kind() } else { ErrorKind::Unavailable };
+    let all: Vec<_> = errors.iter().map(Error::chain).collect();
+    let error = Error::new(kind, format!("none of {} mirrors gave {key}", errors.len()));
+    Some(error.with_source(all.join("; ")).with_hint("try again later, or name another mirror"))
 }
 
 /// A random time that grows with each round ("full jitter": many clients that failed at once do not come back at once).

@@ -5,7 +5,7 @@ use super::{
     Download, Store,
     download::Wanted,
     fault::{Ask, Body, Fault, Got, Then},
-    mirrors::{Mirror, Mirrors, Place, Rounds},
+    mirrors::{Mirror, Mirrors, Place, Rounds, none_gave},
     store_error,
     web::Web,
 };
@@ -134,16 +134,8 @@ impl Store {
                 }
             }
         }
-        if errors.len() > 1 {
-            let all: Vec<_> = errors.iter().map(Error::chain).collect();
-            let same = errors.iter().all(|e| e.kind() == errors[0].kind());
-            let kind = if same { errors[0].kind() } else { ErrorKind::Unavailable };
-            return Err(Error::new(kind, format!("none of {} mirrors gave {key}", self.mirrors.all().len()))
-                .with_source(all.join("; "))
-                .with_hint("try again later, or name another mirror"));
-        }
         // Where some are absent and one failed, the failure is what can be acted on.
-        errors.pop().map_or(Ok(answers), Err)
+        none_gave(errors, key).map_or(Ok(answers), Err)
     }
 
     /// Remembers which mirrors show an older state than others.
