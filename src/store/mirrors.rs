@@ -354,3 +354,22 @@ fn pause(round: u32) -> Duration {
     let random = getrandom::u64().unwrap_or(u64::MAX / 2);
     Duration::from_micros(random % u64::try_from(most.as_micros()).unwrap_or(1).max(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_one_mirror_was_wrong_does_not_make_another_one_s_absence_final() {
+        let errors = |kinds: &[ErrorKind]| kinds.iter().map(|k| Error::new(*k, format!("{k:?}"))).collect::<Vec<_>>();
+        assert!(none_gave(Vec::new(), "key").is_none());
+        let (gone, wrong) = (ErrorKind::Unavailable, ErrorKind::Untrusted);
+        for (kinds, kind) in
+            [(&[wrong][..], wrong), (&[wrong, wrong], wrong), (&[gone, wrong], gone), (&[wrong, gone], gone)]
+        {
+            let error = none_gave(errors(kinds), "key").unwrap();
+            assert_eq!(error.kind(), kind, "{kinds:?}");
+            assert!(kinds.iter().all(|k| error.chain().contains(&format!("{k:?}"))), "{}", error.chain());
+        }
+    }
+}
