@@ -1,6 +1,6 @@
 //! A real nginx, run by the template as it is written out, asked by hand.
 
-use crate::cli::Sandbox;
+use crate::{cli::Sandbox, support::cargo::real_cargo};
 use ggen_marketplace::{Client, ClientOptions, Store};
 use std::{
     io::{Read as _, Write as _},
@@ -352,11 +352,8 @@ fn the_real_cargo_reads_its_view_through_nginx() {
     s.write("project/Cargo.toml", manifest);
     s.write("project/src/lib.rs", "");
     let cargo = |verb: &str| {
-        let mut command = Command::new(env!("CARGO"));
-        command.arg(verb).current_dir(s.path("project")).env("CARGO_HOME", s.path("cargo-home"));
-        for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "CARGO_HTTP_PROXY"] {
-            command.env_remove(name);
-        }
+        let mut command = real_cargo(&s.path("cargo-home"));
+        command.arg(verb).current_dir(s.path("project"));
         let out = command.output().unwrap();
         assert!(out.status.success(), "{verb}: {}", String::from_utf8_lossy(&out.stderr));
     };

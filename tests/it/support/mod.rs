@@ -1,5 +1,6 @@
 //! What more than one subject's tests need.
 
+pub(crate) mod cargo;
 pub(crate) mod cdn;
 pub(crate) mod http;
 pub(crate) mod odd;

@@ -3,6 +3,7 @@
 mod lines;
 
 use crate::support::{
+    cargo::real_cargo,
     http::{Manner, Server},
     tarball::Tarball,
     world::World,
@@ -13,7 +14,7 @@ use ggen_marketplace::{
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Output,
 };
 
 /// A registry in a folder, served, and a project of somebody who uses it.
@@ -84,21 +85,9 @@ impl Desk {
     }
 
     async fn cargo(&self, args: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO"));
-        command.args(args).current_dir(self.path("project")).env("CARGO_HOME", self.path("cargo-home"));
-        for name in [
-            "CARGO_TARGET_DIR",
-            "CARGO_BUILD_TARGET_DIR",
-            "RUSTFLAGS",
-            "HTTP_PROXY",
-            "http_proxy",
-            "ALL_PROXY",
-            "all_proxy",
-            "CARGO_HTTP_PROXY",
-        ] {
-            command.env_remove(name);
-        }
-        command.env("CARGO_NET_RETRY", "0").env("CARGO_TERM_COLOR", "never").env("CARGO_INCREMENTAL", "0");
+        let mut command = real_cargo(&self.path("cargo-home"));
+        command.args(args).current_dir(self.path("project"));
+        command.env("CARGO_INCREMENTAL", "0");
         tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
     }
 
