@@ -78,15 +78,18 @@ pub mod trust;
 mod view;
 
 pub use client::{
-    Bundle, CachePart, Client, ClientOptions, Generation, InstallPlan, InstallReport, Installed, Installer,
-    MirrorOptions, MirrorProgress, MirrorReport, NotMirrored, Package, Pin, Problem, Resolver, SearchMode, Searcher,
-    SnapshotReader, Verified, VerifyOptions, cache_usage, clean_cache, default_cache, installed,
+    Bundle, Client, ClientOptions, Generation, InstallPlan, InstallReport, Installed, Installer, MirrorOptions,
+    MirrorProgress, MirrorReport, NotMirrored, Package, Pin, Problem, Resolver, SearchMode, Searcher, SnapshotReader,
+    Verified, VerifyOptions, default_cache, installed,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use publish::{Amount, BuildOptions, GcOptions, GcReport, Progress, RandomSource, Registry, Report, ViewReport};
 pub use search::{Facet, SearchHit, SearchOrder, SearchRequest, SearchResults};
 pub use serve::{FileServer, ServeOptions};
-pub use store::{Diagnosis, DoctorOptions, Finding, MirrorOrder, Outcome, Store, StoreOptions, TransportOptions};
+pub use store::{
+    CachePart, Diagnosis, DoctorOptions, Finding, MirrorOrder, Outcome, Store, StoreOptions, TransportOptions,
+    cache_usage, clean_cache,
+};
 pub use trust::{SigningKey, VerifierKey};
 pub use view::{CargoDependencies, Note, View, ViewOptions};
 

@@ -10,7 +10,6 @@
 mod absent;
 mod archives;
 mod bundle;
-mod cache;
 mod fetch;
 mod history;
 mod install;
@@ -23,7 +22,6 @@ mod snapshot;
 mod verify;
 
 pub use bundle::Bundle;
-pub use cache::{CachePart, cache_usage, clean_cache};
 pub use history::{Generation, Pin};
 pub use install::{InstallPlan, InstallReport, Installed, Installer, installed};
 pub use mirror::{MirrorOptions, MirrorProgress, MirrorReport};
@@ -39,11 +37,10 @@ use crate::{
     index::Node,
     package::{Link, Sha256, Timestamp},
     resolve::Candidates,
-    store::{Answered, Store, TrustedState},
+    store::{Answered, DiskCache, Store, TrustedState},
     trust::{Checkpoint, VerifierKey},
 };
 use bytes::Bytes;
-use cache::DiskCache;
 use std::{
     fmt,
     path::{Path, PathBuf},

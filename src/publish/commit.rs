@@ -23,6 +23,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 /// How often a writer that loses its slot plans anew. Each loss means that somebody else won, so the registry moves on.
 const ATTEMPTS: u32 = 200;
 
+/// Losers keep out of each other's way for longer and longer, but only so often: whoever lost more goes first.
+const PATIENCE: u32 = 4;
+
 /// How often a claim is repeated whose outcome stays unknown.
 const CLAIM_TRIES: u32 = 8;
 
@@ -36,6 +39,8 @@ pub(super) struct Batch {
     pub(super) mend_search: bool,
     /// Commit a generation also when nothing changes, so that readers may go by the registry for longer.
     pub(super) renew: bool,
+    /// The newest slot, where the run has looked for it.
+    pub(super) seen: Option<Slot>,
     /// Started when the run was.
     pub(super) watch: Watch,
 }
@@ -63,7 +68,9 @@ impl Registry {
         // Nodes never change, so a writer that plans anew fetches only those that the winner wrote.
         let mut nodes = Nodes::new();
         for attempt in 0..ATTEMPTS {
-            let mut head = self.head(&batch.watch, !options.dry_run).await?;
+            // Who lost looks anew, and mends what the winner may have left undone.
+            let seen = batch.seen.as_ref().filter(|_| attempt == 0);
+            let mut head = self.head_since(seen, &batch.watch, !options.dry_run).await?;
             head.tree.nodes = std::mem::take(&mut nodes);
             let changes = Arc::clone(&batch.changes);
             let Plan { packages, outcomes, changed } = self.with_tree(&mut head, move |t| plan(t, &changes)).await?;
@@ -100,7 +107,7 @@ impl Registry {
             }
             tracing::info!("generation {} went to another writer; planning anew", slot.claim().generation);
             nodes = std::mem::take(&mut head.tree.nodes);
-            pause(attempt, options).await;
+            pause(if attempt < PATIENCE { attempt } else { 0 }, options).await;
         }
         Err(Error::new(ErrorKind::Unavailable, format!("lost {ATTEMPTS} generations in a row to other writers"))
             .with_hint("nothing of this run is in the registry; run it again when fewer jobs publish at once"))

@@ -82,9 +82,20 @@ impl Registry {
 
     /// The newest commit, and its snapshot.
     pub(super) async fn head(&self, watch: &Watch, mend: bool) -> Result<Head> {
-        let slot = self.newest_slot(watch, mend).await?;
+        self.head_at(self.newest_slot(watch, mend).await?).await
+    }
+
+    /// The same, by a run that has looked already: one request, if nothing was committed since.
+    pub(super) async fn head_since(&self, seen: Option<&Slot>, watch: &Watch, mend: bool) -> Result<Head> {
+        match seen {
+            Some(seen) if self.read_slot(seen.next_generation()?).await?.is_none() => self.head_at(seen.clone()).await,
+            _ => self.head(watch, mend).await,
+        }
+    }
+
+    async fn head_at(&self, slot: Slot) -> Result<Head> {
         let link = slot.claim().snapshot;
-        let raw = self.store.get_raw(&link, limits::NODE, limits::NODE_RAW).await?;
+        let raw = self.store.get_raw_near(self.cache.as_ref(), &link, limits::NODE, limits::NODE_RAW).await?;
         let place = || self.store.place(&keys::blob(&link.sha256));
         let snapshot = Snapshot::read(&raw).map_err(|e| e.at(place()))?;
         if snapshot.origin != slot.claim().origin.as_str() {
@@ -120,7 +131,7 @@ impl Registry {
             lacking.sort_unstable_by_key(|e| e.link.sha256);
             lacking.dedup_by_key(|e| e.link.sha256);
             let before = head.tree.nodes.len();
-            load_nodes(&self.store, lacking.clone(), &mut head.tree.nodes).await?;
+            load_nodes(&self.store, self.cache.as_ref(), lacking.clone(), &mut head.tree.nodes).await?;
             if head.tree.nodes.len() == before {
                 return Err(Error::new(ErrorKind::Untrusted, format!("the index of {} cites itself", self.store)));
             }

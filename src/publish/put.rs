@@ -183,6 +183,11 @@ impl Registry {
         let list = cpu::run(move || sealed.seal()).await;
         let list = Some(list).filter(|l| fits(&l.link, limits::CHANGES, limits::CHANGES_RAW));
         let changes = list.as_ref().map(|l| l.link);
+        if let Some(cache) = self.cache.clone() {
+            // The next run begins with what this one ends with; and a cache may be ahead: it is asked by digest.
+            let nodes = nodes.clone();
+            cpu::run(move || nodes.iter().for_each(|(entry, object)| cache.put(&entry.link, &object.bytes))).await;
+        }
         // The change list and all shards at once; then the pages, the deepest first; the snapshot last.
         let mut puts: Vec<_> = list.into_iter().map(whole).chain(bundle).collect();
         let level = |e: &Entry| (e.node == NodeType::Page).then_some(e.prefix.depth());
@@ -203,6 +208,9 @@ impl Registry {
             ..head.snapshot.clone()
         }
         .seal();
+        if let Some(cache) = &self.cache {
+            cache.put(&snapshot.link, &snapshot.bytes);
+        }
         self.put_all(puts, session, options).await?;
         self.put_all(vec![whole(snapshot.clone())], session, options).await?;
         Ok(snapshot.link)

@@ -15,7 +15,7 @@ use crate::{
     index,
     package::{PackageId, Timestamp, Version, Yanked, archive},
     source::{self, Place, Refusal, ScanOptions, ScanStats, Spool},
-    store::{Payload, Store, TrustedState},
+    store::{DiskCache, Payload, Store, TrustedState},
     trust::{Claim, MAX_VALIDITY, SigningKey, VerifierKey},
     view::{View, ViewOptions},
 };
@@ -45,6 +45,9 @@ pub struct Registry {
     pub(super) key: SigningKey,
     pub(super) keys: Vec<VerifierKey>,
     pub(super) trusted: TrustedState,
+    /// The index as it was last read or written, so that a run with nothing to do asks the store for nothing but whether
+    /// somebody else had something to do. Only for a bucket: a folder is near enough.
+    pub(super) cache: Option<Arc<DiskCache>>,
 }
 
 /// Fills bytes with what nobody can foresee.
@@ -226,11 +229,13 @@ pub struct Report {
 
 impl Registry {
     /// The registry in that store whose key this is. `state` is a folder of this machine, kept from run to run, that
-    /// remembers the newest generation, so that a store that was put back to an older one is noticed.
+    /// remembers the newest generation, so that a store that was put back to an older one is noticed; and the index, so
+    /// that it is not fetched from a bucket each time. A [`Client`](crate::Client) may have the same folder as its cache.
     pub fn new(store: Store, key: SigningKey, state: &Path) -> Self {
         let keys = vec![key.verifier().clone()];
         let trusted = TrustedState::new(state, &keys);
-        Self { store, key, keys, trusted }
+        let cache = store.is_bucket().then(|| Arc::new(DiskCache::new(state)));
+        Self { store, key, keys, trusted, cache }
     }
 
     /// Makes an empty registry: generation 0.
@@ -296,8 +301,9 @@ impl Registry {
     pub async fn build(&self, sources: &[PathBuf], options: &BuildOptions) -> Result<Report> {
         // First the store: a wrong key or an unreachable bucket should not wait for the end of a long scan.
         let watch = Watch::start(options.now);
-        self.newest_slot(&watch, !options.dry_run).await?;
+        let seen = self.newest_slot(&watch, !options.dry_run).await?;
         let (mut batch, mut refused, scan) = self.scan(sources, watch, options).await?;
+        batch.seen = Some(seen);
         let deletion_skipped = options.delete && !refused.is_empty();
         if options.delete && !deletion_skipped {
             self.add_removals(&mut batch, options).await?;
@@ -338,6 +344,7 @@ impl Registry {
             counts: Arc::default(),
             mend_search: false,
             renew: true,
+            seen: None,
             watch: Watch::start(options.now),
         };
         let committed = self.commit(&batch, options).await?;
@@ -354,6 +361,7 @@ impl Registry {
             counts: Arc::default(),
             mend_search: false,
             renew: false,
+            seen: None,
             watch: Watch::start(options.now),
         };
         let committed = self.commit(&batch, options).await?;
@@ -397,7 +405,8 @@ impl Registry {
         })
         .await?;
         let counts = Arc::new(counts(&changes, &told));
-        let batch = Batch { changes: Arc::new(changes), spool, counts, mend_search: true, renew: false, watch };
+        let batch =
+            Batch { changes: Arc::new(changes), spool, counts, mend_search: true, renew: false, seen: None, watch };
         Ok((batch, refused, stats))
     }
 

@@ -229,7 +229,7 @@ impl Registry {
         lacking.sort_unstable_by_key(|e| e.link.sha256);
         lacking.dedup_by_key(|e| e.link.sha256);
         let before = nodes.len();
-        load_nodes(&self.store, lacking, nodes).await?;
+        load_nodes(&self.store, self.cache.as_ref(), lacking, nodes).await?;
         if nodes.len() == before {
             return Err(Error::new(ErrorKind::Untrusted, format!("the index of {} cites itself", self.store)));
         }

@@ -1,6 +1,7 @@
 //! Where registries live. The seam is [`object_store::ObjectStore`]; this module opens one from what a person types, reads
 //! from it with a size cap and a digest, and writes to it in the few ways that the commit protocol allows.
 
+mod cache;
 mod cause;
 mod clock;
 mod cloud;
@@ -20,6 +21,8 @@ mod view;
 mod web;
 mod write;
 
+pub(crate) use cache::DiskCache;
+pub use cache::{CachePart, cache_usage, clean_cache};
 use cause::Cause;
 pub(crate) use copy::Same;
 pub use doctor::{Diagnosis, DoctorOptions, Finding, Outcome};

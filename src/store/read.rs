@@ -2,7 +2,7 @@
 //! (invariant I25).
 
 use super::{
-    Download, Store,
+    DiskCache, Download, Store,
     download::Wanted,
     fault::{Ask, Body, Fault, Got, Then},
     mirrors::{Mirror, Mirrors, Place, Rounds, none_gave},
@@ -259,6 +259,30 @@ impl Store {
         cpu::run(move || format::unpack(&bytes, &link)).await.map_err(|e| e.at(place()))
     }
 
+    /// The same, by way of a cache on disk.
+    pub(crate) async fn get_raw_near(
+        &self,
+        cache: Option<&Arc<DiskCache>>,
+        link: &Link,
+        max: u64,
+        max_raw: u64,
+    ) -> Result<Vec<u8>> {
+        let Some(cache) = cache.filter(|_| link.size <= max && link.raw.unwrap_or(link.size) <= max_raw) else {
+            return self.get_raw(link, max, max_raw).await;
+        };
+        let (near, link) = (Arc::clone(cache), *link);
+        let found = cpu::run(move || near.get(&link).and_then(|bytes| format::unpack(&bytes, &link).ok())).await;
+        if let Some(raw) = found {
+            return Ok(raw);
+        }
+        let (near, bytes) = (Arc::clone(cache), self.get_linked(&link, max).await?);
+        let unpacked = cpu::run(move || {
+            near.put(&link, &bytes);
+            format::unpack(&bytes, &link)
+        });
+        unpacked.await.map_err(|e| e.at(self.place(&keys::blob(&link.sha256))))
+    }
+
     /// Reads a compressed object of which only the digest is known, and gives the link that it turns out to have.
     pub(crate) async fn get_unsized(&self, sha256: &Sha256, max: u64, max_raw: u64) -> Result<(Vec<u8>, Link)> {
         let key = keys::blob(sha256);
@@ -271,8 +295,8 @@ impl Store {
     }
 
     /// Reads a node of the index.
-    pub(crate) async fn get_node(&self, entry: &Entry) -> Result<Node> {
-        let raw = self.get_raw(&entry.link, format::limits::NODE, format::limits::NODE_RAW).await?;
+    pub(crate) async fn get_node(&self, cache: Option<&Arc<DiskCache>>, entry: &Entry) -> Result<Node> {
+        let raw = self.get_raw_near(cache, &entry.link, format::limits::NODE, format::limits::NODE_RAW).await?;
         Node::read(entry, raw).map_err(|e| e.at(self.place(&keys::blob(&entry.link.sha256))))
     }
 
@@ -398,9 +422,14 @@ async fn small(mut body: Body, mirror: &Mirror, key: &str, max: u64) -> Result<B
 }
 
 /// Fetches the nodes behind these entries, in parallel.
-pub(crate) async fn load_nodes(store: &Store, entries: Vec<Entry>, into: &mut Nodes) -> Result<()> {
+pub(crate) async fn load_nodes(
+    store: &Store,
+    cache: Option<&Arc<DiskCache>>,
+    entries: Vec<Entry>,
+    into: &mut Nodes,
+) -> Result<()> {
     let mut fetched = futures::stream::iter(entries)
-        .map(|entry| async move { store.get_node(&entry).await.map(|node| (entry.link.sha256, node)) })
+        .map(|entry| async move { store.get_node(cache, &entry).await.map(|node| (entry.link.sha256, node)) })
         .buffer_unordered(PARALLEL);
     while let Some((sha256, node)) = fetched.try_next().await? {
         into.insert(sha256, node);

@@ -4,5 +4,6 @@
 mod answers;
 mod conditions;
 mod dying;
+mod requests;
 mod server;
 mod writers;

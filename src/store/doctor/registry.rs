@@ -130,7 +130,7 @@ pub(super) async fn samples(store: &Store, checkpoint: &Checkpoint) -> Result<Ve
     let mut out = vec![("snapshot", link)];
     // Down the left edge; each step is a level of the tree, and a page never stands below itself.
     while let Some(entry) = page.entries().first().copied() {
-        match store.get_node(&entry).await? {
+        match store.get_node(None, &entry).await? {
             Node::Page(next) => page = next.as_ref().clone(),
             Node::Shard(shard) => {
                 let records = shard.packages.iter().flat_map(|p| &p.lines).filter_map(|line| line.record().ok());

@@ -17,7 +17,7 @@ async fn server(conditions: Conditions) -> S3 {
 }
 
 /// The server's bucket as the program opens it.
-fn bucket(server: &S3, single_writer: bool) -> Store {
+pub(super) fn bucket(server: &S3, single_writer: bool) -> Store {
     let access = Access { retries: 3, ..server.access() };
     let mut options = StoreOptions::default();
     options.options = access.options();

@@ -77,12 +77,12 @@ pub fn clean_cache(folder: &Path) -> Result<Vec<CachePart>> {
 
 /// A folder of objects. It is only a cache: what cannot be read or written is fetched again, and what is damaged is
 /// replaced, since every read is checked by its digest.
-pub(super) struct DiskCache {
+pub(crate) struct DiskCache {
     folder: PathBuf,
 }
 
 impl DiskCache {
-    pub(super) fn new(base: &Path) -> Self {
+    pub(crate) fn new(base: &Path) -> Self {
         Self { folder: base.join(OBJECTS) }
     }
 
@@ -93,11 +93,11 @@ impl DiskCache {
     }
 
     /// Whether it seems to have an object.
-    pub(super) fn holds(&self, link: &Link) -> bool {
+    pub(crate) fn holds(&self, link: &Link) -> bool {
         fs::metadata(self.path(link)).is_ok_and(|m| m.len() == link.size)
     }
 
-    pub(super) fn get(&self, link: &Link) -> Option<Bytes> {
+    pub(crate) fn get(&self, link: &Link) -> Option<Bytes> {
         let path = self.path(link);
         if fs::metadata(&path).ok()?.len() != link.size {
             let _ = fs::remove_file(&path);
@@ -112,7 +112,7 @@ impl DiskCache {
         Some(bytes)
     }
 
-    pub(super) fn put(&self, link: &Link, bytes: &[u8]) {
+    pub(crate) fn put(&self, link: &Link, bytes: &[u8]) {
         let path = self.path(link);
         if let Err(e) = write(&path, bytes) {
             tracing::warn!("cannot cache {}: {e}", path.display());
