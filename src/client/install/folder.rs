@@ -21,7 +21,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -203,21 +203,59 @@ impl Folder {
     }
 }
 
-impl Held<'_> {
-    /// Moves an unpacked, flushed folder to its final name.
-    pub(super) fn place(&self, from: &Path, marker: Installed, workshop: &Workshop) -> Result<()> {
-        let place = marker.path()?;
-        let to = self.folder.root.join(&place);
-        if to.symlink_metadata().is_ok() && self.folder.read_marker(&place)?.is_none() {
-            let message = format!("{} is there already, and was not installed by this program", to.display());
-            return Err(
-                Error::new(ErrorKind::Invalid, message).with_hint("move it away, or install into another folder")
-            );
+impl Workshop {
+    /// Unpacked packages with both of their markers, flushed: from here on there are only renames.
+    pub(super) fn prepare(&self, made: Vec<(PathBuf, Installed)>) -> Result<Vec<Ready>> {
+        let mut ready = Vec::with_capacity(made.len());
+        for (number, (folder, marker)) in made.into_iter().enumerate() {
+            let (begun, done) = (self.path.join(format!("{number}.begun")), self.path.join(format!("{number}.done")));
+            write_marker(&begun, &Installed { unfinished: true, ..marker.clone() })?;
+            write_marker(&done, &marker)?;
+            ready.push(Ready { place: marker.path()?, folder, begun, done, marker });
         }
-        self.write_marker(&place, &Installed { unfinished: true, ..marker.clone() })?;
-        swap(from, &to, &workshop.path).map_err(|e| Error::io("replace", &to, e))?;
-        flush_folder(to.parent());
-        self.write_marker(&place, &marker)
+        flush(&self.path)?;
+        Ok(ready)
+    }
+}
+
+/// A package that waits for its name.
+pub(super) struct Ready {
+    pub(super) place: PathBuf,
+    folder: PathBuf,
+    begun: PathBuf,
+    done: PathBuf,
+    pub(super) marker: Installed,
+}
+
+impl Held<'_> {
+    /// Moves unpacked folders to their final names. All of them take each step before any takes the next: so it takes a
+    /// handful of flushes, and not five for each package.
+    pub(super) fn place(&self, ready: Vec<Ready>, workshop: &Workshop) -> Result<Vec<Installed>> {
+        let root = &self.folder.root;
+        for r in &ready {
+            let to = root.join(&r.place);
+            if to.symlink_metadata().is_ok() && self.folder.read_marker(&r.place)?.is_none() {
+                let message = format!("{} is there already, and was not installed by this program", to.display());
+                return Err(
+                    Error::new(ErrorKind::Invalid, message).with_hint("move it away, or install into another folder")
+                );
+            }
+        }
+        let rename = |from: &Path, to: &Path| fs::rename(from, to).map_err(|e| Error::io("write", to, e));
+        for r in &ready {
+            rename(&r.begun, &self.folder.marker(&r.place))?;
+        }
+        flush(root)?;
+        for r in &ready {
+            let to = root.join(&r.place);
+            swap(&r.folder, &to, &workshop.path).map_err(|e| Error::io("replace", &to, e))?;
+        }
+        flush(root)?;
+        for r in &ready {
+            rename(&r.done, &self.folder.marker(&r.place))?;
+        }
+        flush(root)?;
+        Ok(ready.into_iter().map(|r| r.marker).collect())
     }
 
     /// Takes a package away. Only what a marker says is ours is touched.
@@ -235,18 +273,41 @@ impl Held<'_> {
             _ => Ok(()),
         }
     }
+}
 
-    fn write_marker(&self, place: &Path, marker: &Installed) -> Result<()> {
-        let path = self.folder.marker(place);
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let failed = |e| Error::io("write", &path, e);
-        let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-        serde_json::to_writer_pretty(&mut temporary, marker).map_err(|e| failed(e.into()))?;
-        temporary.write_all(b"\n").and_then(|()| temporary.as_file().sync_all()).map_err(failed)?;
-        temporary.persist(&path).map_err(|e| failed(e.error))?;
-        flush_folder(Some(folder));
-        Ok(())
+fn write_marker(path: &Path, marker: &Installed) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(marker).map_err(|e| Error::io("write", path, e.into()))?;
+    text.push(b'\n');
+    fs::write(path, text).map_err(|e| Error::io("write", path, e))
+}
+
+/// Makes durable what lies below a folder.
+fn flush(folder: &Path) -> Result<()> {
+    let flushed = {
+        #[cfg(target_os = "linux")]
+        {
+            File::open(folder).and_then(|f| rustix::fs::syncfs(f).map_err(io::Error::from))
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            flush_each(folder)
+        }
+    };
+    flushed.map_err(|e| Error::io("flush", folder, e))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn flush_each(folder: &Path) -> io::Result<()> {
+    for entry in walkdir::WalkDir::new(folder) {
+        let entry = entry?;
+        if entry.file_type().is_file() {
+            File::open(entry.path())?.sync_all()?;
+        } else {
+            // Not every system can flush a folder.
+            let _ = File::open(entry.path()).and_then(|f| f.sync_all());
+        }
     }
+    Ok(())
 }
 
 fn flush_folder(folder: Option<&Path>) {

@@ -206,17 +206,20 @@ fn put(
     made: Vec<(PathBuf, Installed)>,
     plan: InstallPlan,
 ) -> Result<InstallReport> {
-    unpack::flush(&workshop.path).map_err(|e| Error::io("flush", &workshop.path, e))?;
+    let ready = workshop.prepare(made)?;
     let held = folder.hold()?;
     let mut report = InstallReport { kept: plan.keep, ..InstallReport::default() };
-    for (from, marker) in made {
+    let mut new = Vec::with_capacity(ready.len());
+    for ready in ready {
         // Another process may have been faster.
-        if folder.has(&marker.path()?, &marker.sha256)? {
+        if folder.has(&ready.place, &ready.marker.sha256)? {
             report.kept += 1;
-            continue;
+        } else {
+            new.push(ready);
         }
-        held.place(&from, marker.clone(), workshop)?;
-        report.installed.push(marker);
+    }
+    if !new.is_empty() {
+        report.installed = held.place(new, workshop)?;
     }
     for marker in plan.remove {
         held.remove(&marker.path()?, workshop)?;

@@ -75,24 +75,3 @@ fn new_file(path: &Path, executable: bool) -> io::Result<File> {
     let _ = executable;
     options.open(path)
 }
-
-/// Makes durable what lies below a folder.
-pub(super) fn flush(folder: &Path) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    {
-        rustix::fs::syncfs(File::open(folder)?).map_err(io::Error::from)
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        for entry in walkdir::WalkDir::new(folder) {
-            let entry = entry?;
-            if entry.file_type().is_file() {
-                File::open(entry.path())?.sync_all()?;
-            } else {
-                // Not every system can flush a folder.
-                let _ = File::open(entry.path()).and_then(|f| f.sync_all());
-            }
-        }
-        Ok(())
-    }
-}
