@@ -4,7 +4,7 @@ use crate::{
     args::{Install, Installed, Reader, Remove, Update},
     bundle,
     failure::{Code, Failure},
-    lockfile::{self, LockFile},
+    lockfile::{self, LockFile, Rules},
     output::{bytes, count},
     settings::Settings,
 };
@@ -62,14 +62,20 @@ pub(crate) async fn run(args: &Install, settings: &Settings) -> Result<Code, Fai
     let lock = if args.locked || args.frozen {
         require_wants(&file, &args.wants)?;
         file.lock.check(file.lock.wants())?;
+        let rules = Rules::of(&file.lock, &args.choice);
+        if !rules.hold_in(&file.lock) {
+            return Err(Failure::drift(vec!["--optional or --override say other than the lock file".to_owned()]));
+        }
         if !args.frozen {
-            let resolver = lockfile::resolver(&client, &args.choice, &reader, settings)?;
+            let resolver = lockfile::resolver(&client, &args.choice, &rules, &reader, settings)?;
             require_locked(&file.lock, resolver, &client, settings).await?;
         }
         file.lock.clone()
     } else {
-        let resolver = lockfile::resolver(&client, &args.choice, &reader, settings)?;
-        resolve(&file.lock, &file.lock, &args.wants, resolver, &client).await?
+        let rules = Rules::of(&file.lock, &args.choice);
+        let resolver = lockfile::resolver(&client, &args.choice, &rules, &reader, settings)?;
+        let lock = resolve(&file.lock, &file.lock, &args.wants, resolver, &client).await?;
+        noted(&rules, lock, settings)
     };
     finish(&file, &lock, &args.into.into, args.dry_run, &client, &reader, settings).await
 }
@@ -85,8 +91,9 @@ pub(crate) async fn update(args: &Update, settings: &Settings) -> Result<Code, F
     } else {
         file.lock.unlocked(&ids)
     };
-    let resolver = lockfile::resolver(&client, &args.choice, &args.reader, settings)?;
-    let lock = resolve(&file.lock, &kept, &[], resolver, &client).await?;
+    let rules = Rules::of(&file.lock, &args.choice);
+    let resolver = lockfile::resolver(&client, &args.choice, &rules, &args.reader, settings)?;
+    let lock = noted(&rules, resolve(&file.lock, &kept, &[], resolver, &client).await?, settings);
     finish(&file, &lock, &args.into.into, args.dry_run, &client, &args.reader, settings).await
 }
 
@@ -102,6 +109,14 @@ pub(crate) async fn remove(args: &Remove, settings: &Settings) -> Result<Code, F
         })?;
     }
     finish(&file, &lock, &args.into.into, false, &client, &args.reader, settings).await
+}
+
+fn noted(rules: &Rules, lock: Lock, settings: &Settings) -> Lock {
+    let (lock, idle) = rules.note_in(lock);
+    for name in idle {
+        settings.ui.warn(&format!("nothing needs {name}: the override changes nothing, and is not remembered"));
+    }
+    lock
 }
 
 /// Resolves what was wanted before and what is wanted now. What `kept` locks stays where it fits.

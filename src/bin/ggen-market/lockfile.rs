@@ -97,10 +97,7 @@ impl LockFile {
 
 /// What is wanted, as a resolver takes it.
 pub(crate) fn wants(lock: &Lock) -> Vec<Want> {
-    lock.wants()
-        .iter()
-        .filter_map(|(id, req)| Some(Want::new(id.kind(), id.name().parse().ok()?, req.clone())))
-        .collect()
+    requirements(lock.wants())
 }
 
 /// The kind of a package that is wanted already, where a bare name can only mean that.
@@ -111,18 +108,66 @@ pub(crate) fn known_kind(lock: &Lock, want: &Want) -> Option<Kind> {
     known.next().filter(|_| known.next().is_none())
 }
 
+/// What holds for all packages of a lock file, whenever it is resolved.
+pub(crate) struct Rules {
+    optional: bool,
+    overrides: Vec<Want>,
+}
+
+impl Rules {
+    /// Those of the lock file, as far as the options do not say otherwise.
+    pub(crate) fn of(lock: &Lock, choice: &Choice) -> Self {
+        let mut overrides = requirements(lock.overrides());
+        overrides.retain(|old| !choice.overrides.iter().any(|new| means(new, old)));
+        overrides.extend(choice.overrides.iter().filter(|w| w.req != semver::VersionReq::STAR).cloned());
+        Self { optional: choice.optional.unwrap_or(lock.optional()), overrides }
+    }
+
+    /// Whether the options say what the lock file says.
+    pub(crate) fn hold_in(&self, lock: &Lock) -> bool {
+        let known = requirements(lock.overrides());
+        let same = |w: &Want| known.iter().any(|k| means(w, k) && k.req == w.req);
+        self.optional == lock.optional() && self.overrides.len() == known.len() && self.overrides.iter().all(same)
+    }
+
+    /// The lock file with them in it, once it is known what they are about. The second is what nothing needs.
+    pub(crate) fn note_in(&self, lock: Lock) -> (Lock, Vec<String>) {
+        let (mut overrides, mut idle) = (BTreeMap::new(), Vec::new());
+        for want in &self.overrides {
+            let is_meant =
+                |p: &&Locked| want.kind.is_none_or(|k| k == p.id.kind()) && p.id.name() == want.name.normalized();
+            let meant: Vec<_> = lock.packages().iter().filter(is_meant).map(|p| p.id.clone()).collect();
+            if meant.is_empty() {
+                idle.push(want.to_string());
+            }
+            overrides.extend(meant.into_iter().map(|id| (id, want.req.clone())));
+        }
+        (lock.by(self.optional, overrides), idle)
+    }
+}
+
+/// Whether the first names what the second is about.
+fn means(new: &Want, old: &Want) -> bool {
+    new.kind.is_none_or(|k| old.kind == Some(k)) && new.name.normalized() == old.name.normalized()
+}
+
+fn requirements(of: &BTreeMap<PackageId, semver::VersionReq>) -> Vec<Want> {
+    of.iter().filter_map(|(id, req)| Some(Want::new(id.kind(), id.name().parse().ok()?, req.clone()))).collect()
+}
+
 /// A resolver that goes by these options.
 pub(crate) fn resolver(
     client: &Client,
     choice: &Choice,
+    rules: &Rules,
     reader: &Reader,
     settings: &Settings,
 ) -> Result<Resolver, Failure> {
-    let mut resolver = client.resolve().optional(choice.optional);
+    let mut resolver = client.resolve().optional(rules.optional);
     for (address, other) in settings.others(reader)? {
         resolver = resolver.registry(address, other);
     }
-    for want in &choice.overrides {
+    for want in &rules.overrides {
         resolver = resolver.override_with(want.clone());
     }
     if let Some(text) = choice.exclude_newer.as_ref().filter(|t| !t.is_empty()) {

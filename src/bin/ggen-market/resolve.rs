@@ -3,12 +3,12 @@
 use crate::{
     args::{Preference, Resolve},
     failure::{Code, Failure},
-    lockfile::{self, LockFile},
+    lockfile::{self, LockFile, Rules},
     settings::Settings,
 };
 use ggen_marketplace::{
     package::{Kind, Sha256},
-    resolve::{Prefer, Resolution, Resolved},
+    resolve::{Lock, Prefer, Resolution, Resolved},
 };
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt::Write as _};
@@ -49,7 +49,11 @@ pub(crate) async fn run(args: &Resolve, settings: &Settings) -> Result<Code, Fai
         Preference::Minimal => Prefer::Minimal,
         Preference::Locked => Prefer::Locked,
     };
-    let mut resolver = lockfile::resolver(&client, &args.choice, &args.reader, settings)?.wants(wants).prefer(prefer);
+    // What is asked about without a lock file is not resolved by one.
+    let nothing = Lock::default();
+    let rules = Rules::of(if args.wants.is_empty() { &file.lock } else { &nothing }, &args.choice);
+    let resolver = lockfile::resolver(&client, &args.choice, &rules, &args.reader, settings)?;
+    let mut resolver = resolver.wants(wants).prefer(prefer);
     if prefer == Prefer::Locked {
         file.require_origin(&client)?;
         resolver = resolver.locked(&file.lock);

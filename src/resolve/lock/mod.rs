@@ -35,6 +35,8 @@ pub struct Lock {
     ggen: Vec<Ggen>,
     registry: String,
     wants: BTreeMap<PackageId, VersionReq>,
+    optional: bool,
+    overrides: BTreeMap<PackageId, VersionReq>,
     packages: Vec<Locked>,
     /// Members of our table that this program does not know.
     extra: Vec<(String, String)>,
@@ -108,6 +110,22 @@ impl Lock {
     /// What was asked for.
     pub fn wants(&self) -> &BTreeMap<PackageId, VersionReq> {
         &self.wants
+    }
+
+    /// Whether the optional dependencies of what is wanted are taken as well.
+    pub fn optional(&self) -> bool {
+        self.optional
+    }
+
+    /// The versions in which everybody gets these packages, whatever they ask for.
+    pub fn overrides(&self) -> &BTreeMap<PackageId, VersionReq> {
+        &self.overrides
+    }
+
+    /// The same file with other rules by which it was resolved: whoever resolves it again goes by them.
+    #[must_use]
+    pub fn by(self, optional: bool, overrides: BTreeMap<PackageId, VersionReq>) -> Self {
+        Self { optional, overrides, ..self }
     }
 
     /// Every locked package, in order.
@@ -273,10 +291,15 @@ impl Lock {
         out.push_str("[market]\n");
         line(&mut out, "version", VERSION.to_string());
         line(&mut out, "registry", quoted(&self.registry));
+        if self.optional {
+            line(&mut out, "optional", "true");
+        }
         self.extra.iter().for_each(|(key, value)| line(&mut out, key, value));
         out.push_str("\n[market.wants]\n");
-        for (id, req) in &self.wants {
-            line(&mut out, &quoted(&id.to_string()), quoted(&req.to_string()));
+        requirements(&mut out, &self.wants);
+        if !self.overrides.is_empty() {
+            out.push_str("\n[market.overrides]\n");
+            requirements(&mut out, &self.overrides);
         }
         self.packages.iter().for_each(|p| p.write(&mut out));
         out
@@ -315,6 +338,12 @@ pub(crate) fn install_path(id: &PackageId, version: &Version) -> PathBuf {
     match id.kind() {
         Kind::Pack => Path::new("pack").join(id.name()),
         Kind::Crate => Path::new("crate").join(format!("{}-{version}", id.name())),
+    }
+}
+
+fn requirements(out: &mut String, of: &BTreeMap<PackageId, VersionReq>) {
+    for (id, req) in of {
+        line(out, &quoted(&id.to_string()), quoted(&req.to_string()));
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     package::{Archive, ArchiveFormat, Kind, PackageId, PackageName, PackageSpec, Sha256},
     resolve::requirement,
 };
+use semver::VersionReq;
 use std::{collections::BTreeMap, ops::Range, str::FromStr};
 use toml_edit::{Document, Item, Table, TableLike};
 
@@ -98,7 +99,12 @@ impl Reader<'_> {
             match key {
                 "version" => {}
                 "registry" => lock.registry = self.text(table, key)?.to_owned(),
-                "wants" => self.wants(item, lock)?,
+                "wants" => lock.wants = self.requirements(key, item)?,
+                "overrides" => lock.overrides = self.requirements(key, item)?,
+                "optional" => {
+                    let told = item.as_bool();
+                    lock.optional = told.ok_or_else(|| self.wrong(item.span(), "`optional` is not true or false"))?;
+                }
                 "package" => self.packages(item, lock)?,
                 _ => match item.as_value() {
                     Some(value) => lock.extra.push((self.key(table, key), value.to_string().trim().to_owned())),
@@ -130,17 +136,19 @@ impl Reader<'_> {
         number.ok_or_else(|| self.wrong(item.span(), format!("`{key}` is not a number of 0 or more")))
     }
 
-    fn wants(&self, item: &Item, lock: &mut Lock) -> Result<(), LockError> {
-        let Some(table) = item.as_table() else { return Err(self.wrong(item.span(), "`wants` is not a table")) };
+    fn requirements(&self, key: &str, item: &Item) -> Result<BTreeMap<PackageId, VersionReq>, LockError> {
+        let no_table = || self.wrong(item.span(), format!("`{key}` is not a table"));
+        let table = item.as_table().ok_or_else(no_table)?;
+        let mut out = BTreeMap::new();
         for (name, item) in table {
             let bad = |reason: String| self.wrong(item.span(), format!("{name:?}: {reason}"));
             let spec: PackageSpec = name.parse().map_err(|e: crate::package::NameError| bad(e.to_string()))?;
             let (Some(kind), None) = (spec.kind, &spec.version) else { return Err(bad("expected KIND:NAME".into())) };
             let id = PackageId::new(kind, &spec.name).map_err(|e| bad(e.to_string()))?;
             let req = item.as_str().ok_or_else(|| bad("its requirement is not a text".into()))?;
-            lock.wants.insert(id, requirement(req).map_err(|e| bad(e.to_string()))?);
+            out.insert(id, requirement(req).map_err(|e| bad(e.to_string()))?);
         }
-        Ok(())
+        Ok(out)
     }
 
     fn packages(&self, item: &Item, lock: &mut Lock) -> Result<(), LockError> {

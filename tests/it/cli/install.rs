@@ -199,6 +199,38 @@ fn what_ggen_wrote_into_the_lock_file_stays() {
     assert!(s.read("ggen.lock").starts_with(ggen));
 }
 
+/// What was decided once for all packages holds for whoever resolves the lock file again.
+#[test]
+fn rules_are_remembered_until_they_are_taken_back() {
+    let s = packs();
+    pack(&s, "rich", "1.0.0", "base = \"^1\"\ntool = { version = \"*\", optional = true }");
+    s.run(&["build", "--source", "packages"]).ok();
+    let base = |version: &str| format!("pack/base/templates/main.tmpl: base {version}");
+    s.run(&["install", "rich", "--override", "base@=1.0.0", "--optional", "--into", "deps"]).ok();
+    let lock = s.read("ggen.lock");
+    assert!(lock.contains("\n[market.overrides]\n\"pack:base\" = \"=1.0.0\"\n"), "{lock}");
+    assert!(lock.contains("\noptional = true\n") && lock.contains("name = \"tool\""), "{lock}");
+    for verb in ["install", "update"] {
+        s.run(&[verb, "--into", "deps"]).ok();
+        assert_eq!(s.read("ggen.lock"), lock, "{verb}");
+    }
+    assert!(seen(&s, "deps").contains(&base("1.0.0")), "{:?}", seen(&s, "deps"));
+    s.run(&["install", "--locked", "--into", "deps"]).ok();
+    s.run(&["install", "--locked", "--override", "base@=1.0.0", "--into", "deps"]).ok();
+    for other in [["--locked", "--override=base@^1"], ["--frozen", "--optional=false"]] {
+        let run = s.run(&[&["install", "--into", "deps"], &other[..]].concat());
+        assert_eq!(run.code, 8, "{other:?}: {}", run.err);
+        assert!(run.err.contains("say other than the lock file"), "{}", run.err);
+    }
+    assert_eq!(s.read("ggen.lock"), lock);
+    let run = s.run(&["update", "--override", "base@*", "--optional=false", "--into", "deps"]).ok();
+    assert_eq!(run.out, "pack:base 1.0.0 -> 1.1.0\npack:tool 0.3.0 removed\n");
+    let lock = s.read("ggen.lock");
+    assert!(!lock.contains("overrides") && !lock.contains("optional"), "{lock}");
+    s.run(&["install", "--override", "tool@^9", "--into", "deps"]).ok().says(&["nothing needs tool@^9"]);
+    assert_eq!(s.read("ggen.lock"), lock);
+}
+
 #[test]
 fn across_an_air_gap() {
     let s = packs();

@@ -42,10 +42,11 @@ pub(crate) struct Choice {
     /// Choose nothing that was published less than this long ago: 7d, 36h; what is locked stays
     #[arg(long, value_name = "TIME", env = "GGEN_MARKET_MIN_AGE", hide_env_values = true)]
     pub(crate) min_age: Option<String>,
-    /// Take the optional dependencies of what is wanted as well
-    #[arg(long)]
-    pub(crate) optional: bool,
-    /// Whoever needs this package gets it so, whatever they say; may be repeated
+    /// Take the optional dependencies of what is wanted as well, or not any more; the lock file remembers it
+    #[arg(long, value_name = "YES", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) optional: Option<bool>,
+    /// Whoever needs this package gets it so, whatever they say; the lock file remembers it, until NAME@* takes it back;
+    /// may be repeated
     #[arg(long = "override", value_name = "NAME@REQUIREMENT")]
     pub(crate) overrides: Vec<Want>,
 }
