@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installing hundreds of real crates over loopback from a real nginx, cold: resolve, download, verify, unpack, lock; beside
-# `curl --parallel` that fetches the same archives and checks nothing.
+# `curl --parallel` that fetches the same archives and checks nothing, and `tar` that then unpacks them.
 #   benches/install.sh FOLDER-OF-.crate-FILES [COUNT] [ROUNDS]
 # Interleaved: in every round one after the other. The crates wanted are taken from the folder in the order of their names, as long as
 # they can be resolved together, until COUNT packages are found. Needs nginx, curl, python3 and a release build. Works in
@@ -69,21 +69,24 @@ seconds() {
   awk -v a="$began" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.3f\n", b - a }'
 }
 install_cold() { "$bin" -q install "${wanted[@]}" --into tree --registry "$base" --key "$(cat key)"; }
+download_cold() { "$bin" -q download --all-of ggen.lock -o archives --registry "$base" --key "$(cat key)"; }
 resolve_cold() { "$bin" -q resolve "${wanted[@]}" --registry "$base" --key "$(cat key)"; }
 resolve_warm() { resolve_cold; }
+unpack_only() { find fetched -type f -print0 | xargs -0 -P2 -n1 tar -C untarred -xzf; }
 curl_parallel() { curl --parallel --parallel-max 32 --silent --show-error --config curl.conf; }
 median() { sort -n "$1" | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 
-cases=(curl_parallel install_cold resolve_cold resolve_warm)
+cases=(curl_parallel unpack_only install_cold download_cold resolve_cold resolve_warm)
 for ((round = 0; round <= rounds; round++)); do
-  rm -rf fetched tree ggen.lock
-  mkdir fetched
+  rm -rf fetched untarred tree archives ggen.lock
+  mkdir fetched untarred
   for case in "${cases[@]}"; do
-    case $case in install_cold | resolve_cold) rm -rf cache ;; esac
+    case $case in install_cold | download_cold | resolve_cold) rm -rf cache ;; esac
     # The first round warms the page cache and does not count.
     if ((round == 0)); then seconds "$case" >/dev/null; else seconds "$case" >>"$case.txt"; fi
   done
 done
 for case in "${cases[@]}"; do printf '%-18s %s s\n' "$case" "$(median "$case.txt")"; done
-paste install_cold.txt curl_parallel.txt | awk '{ print $1 / $2 }' >ratio.txt
-echo "install / curl: $(median ratio.txt)"
+paste install_cold.txt curl_parallel.txt unpack_only.txt download_cold.txt |
+  awk '{ print $1 / $2 >"curl.txt"; print $1 / ($2 + $3) >"both.txt"; print $4 / $2 >"download.txt" }'
+echo "download / curl: $(median download.txt); install / curl: $(median curl.txt); install / (curl, then tar by 2 processes): $(median both.txt)"
