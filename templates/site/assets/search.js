@@ -157,8 +157,10 @@
     else if (query.squashed && row.squashed.startsWith(query.squashed)) whole = 10;
     const part = whole ? 1 : matched / query.words.length;
     if (part < 0.5) return null;
-    const standing = Math.log2(1 + row.downloads) * part;
-    return whole + (sum / query.words.length) * part + (part === 1 ? 3 : 0) + standing + (row.yanked ? -10_000 : 0);
+    const fit = sum / query.words.length;
+    // What stands well counts as far as it is an answer: the word in the name more than somewhere in the text.
+    const standing = Math.log2(1 + row.downloads) * part * (0.4 + 0.6 * Math.min(1, fit / WORTH.name));
+    return whole + fit * part + (part === 1 ? 3 : 0) + standing + (row.yanked ? -10_000 : 0);
   }
 
   // Mistakes between two words, at most `limit` of them: a letter too many, too few, another one, or two exchanged.
