@@ -88,7 +88,7 @@ pub use search::{Facet, SearchHit, SearchOrder, SearchRequest, SearchResults};
 pub use serve::{FileServer, ServeOptions};
 pub use store::{Diagnosis, DoctorOptions, Finding, MirrorOrder, Outcome, Store, StoreOptions, TransportOptions};
 pub use trust::{SigningKey, VerifierKey};
-pub use view::{CargoDependencies, Note, View, ViewOptions};
+pub use view::{CargoDependencies, Note, SiteOptions, Theme, View, ViewOptions};
 
 /// Every parser of an unsigned remote object, for `fuzz/`.
 #[cfg(fuzzing)]
