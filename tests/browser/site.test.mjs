@@ -44,7 +44,7 @@ async function ask(page, text) {
 async function settled(page, text) {
   await page.waitForFunction((q) => {
     const status = document.querySelector(".menu-status");
-    return status && new URL(status.href).searchParams.get("q") === q;
+    return status?.href && new URL(status.href).searchParams.get("q") === q;
   }, text);
 }
 
