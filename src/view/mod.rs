@@ -18,6 +18,7 @@ use crate::{
     package::Sha256,
 };
 use bytes::Bytes;
+pub(crate) use site::MAX_THEME;
 pub use site::{SiteOptions, Theme};
 use std::{fmt, str::FromStr};
 

@@ -5,22 +5,25 @@
 //! every one of those; so all other rows in it are right. States are written after everything that was made of them: whoever
 //! comes after a run that died finds the old state, or everything that belongs to the new one.
 
+mod counts;
+mod groups;
+
 use super::{Attempt, BATCH, Changed, STRETCH, packs};
 use crate::{
     Error, Result, cpu,
-    format::{PackageLines, SearchBundle, keys},
+    format::{PackageLines, keys},
     index::{self, Missing, Nodes, Tree},
     package::Sha256,
     publish::registry::Registry,
-    search,
-    store::is_absent,
     trust::Shows,
     view::{
         File, Note, View,
         site::{self, Broken, Maker, More, Parsed, Rows},
     },
 };
+use counts::all_counts;
 use futures::{StreamExt, TryStreamExt};
+use groups::{Touched, make_groups, summarize, touched};
 use rayon::prelude::*;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -52,28 +55,6 @@ macro_rules! written {
             return Ok(Went::Behind);
         }
     };
-}
-
-/// What a run changes in a group.
-#[derive(Default)]
-struct Touched {
-    rows: BTreeMap<Label, Option<Row>>,
-    /// Which rows those were in each of the states that the view may show some of, by its number.
-    olds: BTreeMap<usize, BTreeMap<Label, Option<Row>>>,
-    /// Rows that are there in all of them.
-    must: Vec<Label>,
-}
-
-/// Download counts, by label.
-type Counts = BTreeMap<String, u64>;
-
-/// What is known of downloads without a look at the whole search index.
-#[derive(Default)]
-struct Recounted {
-    /// Counts that were met.
-    known: Counts,
-    /// Packages whose count differs from that in some of the states, and the numbers of those.
-    differ: BTreeMap<String, Vec<usize>>,
 }
 
 impl Attempt<'_> {
@@ -247,72 +228,6 @@ impl Attempt<'_> {
             }
             registry.load(lacking, &mut tree.nodes).await?;
         }
-    }
-
-    /// How often these packages were downloaded, as far as anybody told.
-    async fn counts_of(&self, registry: &Registry, labels: Vec<String>) -> Result<Counts> {
-        let cited = &self.head.snapshot.search;
-        if cited.is_empty() || labels.is_empty() {
-            return Ok(Counts::new());
-        }
-        let opened = registry.open_bundles(cited, labels.len()).await?;
-        let located = search::locate(&registry.store, &opened, labels).await?;
-        Ok(located
-            .into_iter()
-            .filter(|(_, l)| l.document.downloads > 0)
-            .map(|(k, l)| (k, l.document.downloads))
-            .collect())
-    }
-
-    /// What the search index says of downloads otherwise than it did in these states; `None` where that cannot be told.
-    async fn recounted(&self, registry: &Registry, changed: &[Changed], bases: &[Shows]) -> Result<Option<Recounted>> {
-        let mut out = Recounted::default();
-        let changed: HashSet<&str> = changed.iter().map(|c| &*c.package.label).collect();
-        let new = &self.head.snapshot.search;
-        for (number, base) in bases.iter().enumerate() {
-            let Some(old) = registry.snapshot_of(&base.snapshot).await? else { return Ok(None) };
-            let old = old.search;
-            let other = |of: &[_], than: &[SearchBundle]| -> Vec<SearchBundle> {
-                of.iter().filter(|b: &&SearchBundle| !than.iter().any(|t| t.link == b.link)).copied().collect()
-            };
-            let (added, dropped) = (other(new, &old), other(&old, new));
-            if added.is_empty() && dropped.is_empty() {
-                continue;
-            }
-            if old.is_empty() != new.is_empty() {
-                return Ok(None);
-            }
-            let after = all_counts(registry, &added).await?;
-            let before = match all_counts(registry, &dropped).await {
-                Ok(before) => before,
-                Err(e) if is_absent(&e) => return Ok(None),
-                Err(e) => return Err(e),
-            };
-            let mut rest = Vec::new();
-            for (label, count) in &after {
-                match before.get(label) {
-                    _ if changed.contains(label.as_str()) => {}
-                    Some(before) if before == count => {}
-                    Some(_) => out.differ.entry(label.clone()).or_default().push(number),
-                    None => rest.push(label.clone()),
-                }
-            }
-            if !rest.is_empty() {
-                let opened = match registry.open_bundles(&old, rest.len()).await {
-                    Ok(opened) => opened,
-                    Err(e) if is_absent(&e) => return Ok(None),
-                    Err(e) => return Err(e),
-                };
-                let located = search::locate(&registry.store, &opened, rest.clone()).await?;
-                for label in rest {
-                    if located.get(&label).map_or(0, |l| l.document.downloads) != after[&label] {
-                        out.differ.entry(label).or_default().push(number);
-                    }
-                }
-            }
-            out.known.extend(after.into_iter().filter(|(_, n)| *n > 0));
-        }
-        Ok(Some(out))
     }
 
     /// Writes every file of the site, and empties what is there besides.
@@ -519,153 +434,4 @@ impl Read {
         let more = More { detail: self.detail.as_ref(), downloads: *downloads, dependents };
         Ok((maker.package(parsed, &more)?, parsed.unread.clone()))
     }
-}
-
-/// The rows that these packages change.
-fn touched(maker: &Maker, changed: &[Changed], counts: &Counts) -> BTreeMap<String, Touched> {
-    let rows = |package: &PackageLines| {
-        let count = counts.get(&*package.label).copied();
-        Parsed::new(package).map(|p| site::rows(maker, &p, count)).unwrap_or_default()
-    };
-    let all: Vec<_> = changed
-        .par_iter()
-        .map(|c| {
-            let olds: Vec<_> =
-                c.olds.iter().flatten().map(|old| old.as_deref().map(rows).unwrap_or_default()).collect();
-            (c, rows(&c.package), olds)
-        })
-        .collect();
-    let mut out: BTreeMap<String, Touched> = BTreeMap::new();
-    for (change, new, olds) in all {
-        let label = &change.package.label;
-        let groups: BTreeSet<&String> = new.keys().chain(olds.iter().flat_map(BTreeMap::keys)).collect();
-        for group in groups {
-            let row = new.get(group);
-            // A count is in the rows, and what it was is not known.
-            if !change.recounted
-                && !olds.is_empty()
-                && olds.iter().all(|o| o.get(group) == row)
-                && !group.starts_with("b/")
-            {
-                continue;
-            }
-            let touched = out.entry(group.clone()).or_default();
-            touched.rows.insert(Arc::clone(label), row.cloned());
-            for (number, old) in change.of.iter().zip(&olds) {
-                touched.olds.entry(*number).or_default().insert(Arc::clone(label), old.get(group).cloned());
-            }
-            if row.is_some() && !olds.is_empty() && olds.iter().all(|o| o.contains_key(group)) {
-                touched.must.push(Arc::clone(label));
-            }
-        }
-    }
-    out
-}
-
-/// A group as it is to be.
-struct Group {
-    name: String,
-    rows: Rows,
-    files: Vec<File>,
-    /// Its row above.
-    summary: Option<Row>,
-    /// Whether it has had rows.
-    had: bool,
-}
-
-/// Makes the groups of a level, and tells those above. The reason, where something is wrong with what was there.
-async fn make_groups(
-    maker: &Arc<Maker>,
-    level: usize,
-    touched: &mut BTreeMap<String, Touched>,
-    states: &mut HashMap<String, Option<Rows>>,
-) -> Result<Result<Vec<Group>, String>> {
-    let mut names: Vec<String> = states.keys().filter(|g| site::level(g) == level).cloned().collect();
-    names.sort_unstable();
-    let mut work = Vec::with_capacity(names.len());
-    for name in names {
-        let state = states.remove(&name).flatten();
-        let touched = touched.remove(&name).unwrap_or_default();
-        if !touched.must.iter().all(|l| state.as_ref().is_some_and(|rows| rows.contains_key(l))) {
-            return Ok(Err(format!("{} is not there, or lacks something", keys::site::state(&name))));
-        }
-        work.push((name, state.unwrap_or_default(), touched));
-    }
-    let missing = maker.missing()?;
-    let maker = Arc::clone(maker);
-    let made = cpu::run(move || {
-        let make = |(name, state, touched)| make_group(&maker, &missing, name, state, touched);
-        work.into_par_iter().map(make).collect::<Result<Vec<Group>, Broken>>()
-    });
-    let made = match made.await {
-        Ok(made) => made,
-        Err(Broken::Rows(why)) => return Ok(Err(why)),
-        Err(Broken::Failed(e)) => return Err(e),
-    };
-    for group in &made {
-        if let Some((above, key)) = site::parent(&group.name) {
-            let above = touched.entry(above).or_default();
-            let key = Label::from(key);
-            if group.had {
-                above.must.push(Arc::clone(&key));
-            }
-            above.rows.insert(key, group.summary.clone());
-        }
-    }
-    Ok(Ok(made))
-}
-
-fn patched(rows: &Rows, changes: &BTreeMap<Label, Option<Row>>) -> Rows {
-    let mut rows = rows.clone();
-    for (label, row) in changes {
-        match row {
-            Some(row) => drop(rows.insert(Arc::clone(label), Arc::clone(row))),
-            None => drop(rows.remove(label)),
-        }
-    }
-    rows
-}
-
-fn make_group(maker: &Maker, missing: &str, name: String, state: Rows, touched: Touched) -> Result<Group, Broken> {
-    let rows = patched(&state, &touched.rows);
-    let mut files = maker.group(&name, &rows)?;
-    // What the files were in states that the view may show some of: all of them are looked at.
-    let mut olds = BTreeSet::new();
-    for old in touched.olds.values() {
-        olds.extend(site::keys_of(&name, &patched(&state, old))?);
-    }
-    for file in &files {
-        olds.remove(&file.key);
-    }
-    files.extend(olds.into_iter().filter_map(|key| gone(&key, missing).map(|bytes| File { key, bytes })));
-    let summary = site::summary(&name, &rows)?;
-    Ok(Group { had: !state.is_empty(), summary, files, rows, name })
-}
-
-/// Fills the groups of groups. What is wrong, if anything is: then this program cannot read its own rows.
-fn summarize(groups: &mut BTreeMap<String, Rows>) -> Option<String> {
-    for level in 0..2 {
-        let here: Vec<_> = groups.iter().filter(|(g, _)| site::level(g) == level).collect();
-        let rows = |(name, rows): (&String, &Rows)| Ok((site::parent(name), site::summary(name, rows)?));
-        let above: Result<Vec<_>, Broken> = here.into_par_iter().map(rows).collect();
-        match above {
-            Ok(above) => {
-                for (parent, row) in above {
-                    if let (Some((group, key)), Some(row)) = (parent, row) {
-                        groups.entry(group).or_default().insert(key.into(), row);
-                    }
-                }
-            }
-            Err(Broken::Rows(why)) => return Some(why),
-            Err(Broken::Failed(e)) => return Some(e.to_string()),
-        }
-    }
-    None
-}
-
-/// What these bundles say of downloads.
-async fn all_counts(registry: &Registry, cited: &[SearchBundle]) -> Result<Counts> {
-    let opened = registry.open_whole(cited).await?;
-    cpu::run(move || Ok(search::all_documents(&opened)?.into_iter().map(|(label, d)| (label, d.downloads)).collect()))
-        .await
 }

@@ -22,8 +22,8 @@ use crate::{
 use bytes::Bytes;
 pub(crate) use group::{ALWAYS, Broken, Rows, keys_of, level, parent, read_state, rows, summary, write_state};
 use std::sync::Arc;
-pub(crate) use template::Templates;
 pub use template::Theme;
+pub(crate) use template::{MAX_THEME, Templates};
 
 /// What a web site is called, and what it looks like.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

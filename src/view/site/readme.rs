@@ -389,9 +389,16 @@ fn text_of(html: &str) -> String {
             continue;
         };
         rest = after;
-        let name: String =
-            inner.chars().take_while(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
-        if NO_TEXT.contains(&name.as_str()) && !inner.ends_with('/') {
+        let word = inner.trim_start_matches('/').chars().take_while(char::is_ascii_alphanumeric);
+        let name = word.collect::<String>().to_ascii_lowercase();
+        match name.as_str() {
+            "br" => out.push('\n'),
+            "p" | "div" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "li" | "tr" | "table" | "summary" => {
+                out.push_str("\n\n")
+            }
+            _ => {}
+        }
+        if NO_TEXT.contains(&name.as_str()) && !inner.starts_with('/') && !inner.ends_with('/') {
             let end = format!("</{name}");
             let at = rest.as_bytes().windows(end.len()).position(|w| w.eq_ignore_ascii_case(end.as_bytes()));
             rest = at.map_or("", |at| &rest[at..]);
@@ -447,7 +454,7 @@ mod tests {
                 "![A *view*](https://e.com/x.png)",
                 "<p><a class=\"image\" href=\"https://e.com/x.png\" rel=\"nofollow noopener\">A view</a></p>\n",
             ),
-            ("<h1 align=\"center\">Name</h1>\n\n<!-- no -->text<br>more", "<p>Name</p>\n<p>text<br>more</p>\n"),
+            ("<h1 align=\"center\">Name</h1>\n\n<!-- no -->text<br>more", "<p>Name</p>\n<p>text\nmore</p>\n"),
         ] {
             assert_eq!(shown(text), want, "{text}");
         }
@@ -460,7 +467,7 @@ mod tests {
             ("a <script>alert(1)</script> b", "<p>a alert(1) b</p>\n"),
             ("<img src=x onerror=alert(1)>", ""),
             ("<div onclick=\"x\">text</div>", "<p>text</p>\n"),
-            ("<sc<script>ript>alert(1)</script>", "<p>&lt;sc</p>\n"),
+            ("<sc<script>ript>alert(1)</script>", "<p>&lt;script&gt;alert(1)</p>\n"),
             ("[x](javascript:alert(1)) [y](data:text/html,a) [z](JaVaScript:a)", "<p>x y z</p>\n"),
             ("[x](  javascript:alert(1))", "<p>x</p>\n"),
             ("[x](vbscript:a) [y](file:///etc/passwd) [z](//e.com)", "<p>x y z</p>\n"),
