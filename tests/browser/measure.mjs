@@ -8,6 +8,8 @@ import { createReadStream } from "node:fs";
 import { createInterface } from "node:readline";
 import { createGunzip } from "node:zlib";
 
+// Names that mean a folder of the store.
+const RESERVED = new Set(["blobs", "cargo", "checkpoint", "gc", "index", "log", "packages", "root", "trash"]);
 const LEGAL = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,126}$/;
 
 async function records(file, count) {
@@ -17,7 +19,7 @@ async function records(file, count) {
   for await (const line of lines) {
     const [name, version, downloads, description] = line.split("\t");
     const same = name.toLowerCase().replaceAll("_", "-");
-    if (LEGAL.test(name) && !/\.\.|\.$/.test(name) && /^\d+\.\d+\.\d+$/.test(version) && !seen.has(same)) {
+    if (LEGAL.test(name) && !/\.\.|\.$/.test(name) && /^\d+\.\d+\.\d+$/.test(version) && !seen.has(same) && !RESERVED.has(same)) {
       seen.add(same);
       all.push({ name, version, downloads: Number(downloads), description });
     }

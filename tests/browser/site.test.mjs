@@ -162,10 +162,9 @@ describe("searching", () => {
     assert.equal((await results("orderapi"))[0], "order-api");
     assert.equal((await results("tide-tables"))[0], "tide_tables");
     assert.equal((await results("search"))[0], "search");
+    assert.deepEqual((await results("report")).slice(0, 2), ["report", "report-dashboard"], "before much loved ones");
     assert.equal((await results("invioce-api"))[0], "invoice-api", "two letters exchanged");
-    assert.deepEqual((await results("harbours tides")).slice(0, 1), ["tide_tables"], "other endings");
-    const old = await results("audit");
-    assert.ok(old.length > 0);
+    assert.deepEqual(await results("harbours"), ["tide_tables"], "another ending");
     assert.deepEqual(await results("qqqzzz"), []);
     assert.equal(await page.locator("[data-search-note]").textContent(), "No package found");
     const many = await results("shop");
