@@ -232,7 +232,10 @@ impl Attempt<'_> {
 
     /// Writes every file of the site, and empties what is there besides.
     async fn whole_site(&mut self, registry: &Registry, maker: &Arc<Maker>) -> Result<Went> {
-        let counts = Arc::new(all_counts(registry, &self.head.snapshot.search).await?);
+        let mut counts = all_counts(registry, &self.head.snapshot.search).await?;
+        // None told is as good as none at all.
+        counts.retain(|_, count| *count > 0);
+        let counts = Arc::new(counts);
         let fresh = self.first;
         let mut made = Some(HashSet::new());
         let fixed = maker.fixed(&self.settings.site.theme)?;

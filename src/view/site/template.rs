@@ -1,8 +1,9 @@
 //! The templates: those of the program, and over them, file by file, those of an operator.
 
+use super::feed::escape;
 use crate::{Error, ErrorKind, package::Sha256};
 use bytes::Bytes;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, value::Serde};
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, escape_formatter, value::Serde};
 use serde::Serialize;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -109,6 +110,11 @@ impl Theme {
         // A misspelt name is an error, and not an empty text.
         environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
         environment.set_auto_escape_callback(|_| AutoEscape::Html);
+        // As everywhere here: the usual way escapes the slashes of every link as well.
+        environment.set_formatter(|out, state, value| match (state.auto_escape(), value.as_str()) {
+            (AutoEscape::Html, Some(text)) if !value.is_safe() => Ok(out.write_str(&escape(text))?),
+            _ => escape_formatter(out, state, value),
+        });
         for (name, bytes) in self.files.iter().filter(|(name, _)| !name.starts_with("assets/")) {
             let text = String::from_utf8(bytes.to_vec()).map_err(|e| {
                 let line = bytes[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
