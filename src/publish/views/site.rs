@@ -18,7 +18,7 @@ use crate::{
     trust::Shows,
     view::{
         File, Note, View,
-        site::{self, Broken, Maker, More, Parsed, Rows},
+        site::{self, Broken, Maker, More, Parsed, Rows, Unread},
     },
 };
 use counts::all_counts;
@@ -428,7 +428,7 @@ async fn read(registry: &Registry, wanted: Wanted) -> Result<Read> {
 
 impl Read {
     /// Its files, and what of it could not be read.
-    fn render(&self, maker: &Maker) -> Result<(Vec<File>, Vec<(String, String)>)> {
+    fn render(&self, maker: &Maker) -> Result<(Vec<File>, Vec<Unread>)> {
         let Wanted { label, package, downloads, dependents } = &self.wanted;
         let Some(parsed) = &self.parsed else {
             // Of a kind that this program does not know, nothing is shown.

@@ -7,6 +7,7 @@
 
 mod feed;
 mod group;
+mod package;
 mod page;
 mod readme;
 mod search;
@@ -21,6 +22,7 @@ use crate::{
 };
 use bytes::Bytes;
 pub(crate) use group::{ALWAYS, Broken, Rows, keys_of, level, parent, read_state, rows, summary, write_state};
+pub(crate) use package::More;
 use std::sync::Arc;
 pub use template::Theme;
 pub(crate) use template::{MAX_THEME, Templates};
@@ -115,8 +117,8 @@ impl Maker {
     }
 
     /// The page and the feed of a package with these dependents.
-    pub(crate) fn package(&self, package: &Parsed, more: &page::More<'_>) -> Result<Vec<File>, Error> {
-        page::package(self, package, more)
+    pub(crate) fn package(&self, package: &Parsed, more: &More<'_>) -> Result<Vec<File>, Error> {
+        package::package(self, package, more)
     }
 
     /// The page of a package that is not here, though packages here want it.
@@ -129,11 +131,12 @@ impl Maker {
     }
 }
 
-pub(crate) use page::More;
-
 fn file(key: impl Into<String>, bytes: impl Into<Bytes>) -> File {
     File { key: key.into(), bytes: bytes.into() }
 }
+
+/// A release, as `kind:name@version`, and why it is not shown.
+pub(crate) type Unread = (String, String);
 
 /// A package whose records were read.
 pub(crate) struct Parsed {
@@ -143,8 +146,8 @@ pub(crate) struct Parsed {
     bucket: String,
     /// In the order of their versions.
     records: Vec<Record>,
-    /// What could not be read, and why.
-    pub(crate) unread: Vec<(String, String)>,
+    /// Releases that could not be read, and why.
+    pub(crate) unread: Vec<Unread>,
 }
 
 impl Parsed {
@@ -162,7 +165,8 @@ impl Parsed {
             match line.record() {
                 Ok(record) => out.records.push(record),
                 Err(e) => {
-                    out.unread.push((format!("{}@{}", out.label.replacen('/', ":", 1), line.version), e.to_string()))
+                    let what = format!("{}@{}", out.label.replacen('/', ":", 1), line.version);
+                    out.unread.push((what, e.to_string()));
                 }
             }
         }
