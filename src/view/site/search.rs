@@ -339,13 +339,14 @@ mod tests {
         // All of them begin alike, and nobody downloads the last ones.
         let mut packages: Vec<Facts> =
             (0..2000).map(|i| facts(&format!("react-part{i}-view"), "React views", 2000 - i)).collect();
+        packages.extend((0..150).map(|i| facts(&format!("reactor{i}"), "", 9000)));
         packages.push(facts("react", "A library", 0));
         let all = shards(&packages);
         let files = render("n-re", &all["n-re"]);
         assert!(files.values().all(|f| read(f).0.len() <= WHOLE), "no file grows with the registry");
         let (best, further) = read(&files["search/n-re.json"]);
         assert_eq!(best.len(), BEST);
-        assert_eq!(best[0], "react-part0-view");
+        assert_eq!(best[0], "reactor0");
         for package in &packages {
             let whole = squashed(&package.label);
             let longest = further.iter().filter(|p| whole.starts_with(*p)).max_by_key(|p| p.len()).unwrap();
