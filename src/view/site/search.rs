@@ -250,3 +250,147 @@ fn lower(word: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(label: &str, summary: &str, downloads: u64) -> Facts {
+        Facts {
+            label: label.into(),
+            version: "1.0.0".into(),
+            summary: summary.into(),
+            keywords: Vec::new(),
+            categories: Vec::new(),
+            downloads: Some(downloads),
+            yanked: false,
+        }
+    }
+
+    /// The shards of a registry.
+    fn shards(packages: &[Facts]) -> BTreeMap<String, BTreeMap<String, Value>> {
+        let mut all: BTreeMap<String, BTreeMap<String, Value>> = BTreeMap::new();
+        for package in packages {
+            for (shard, row) in rows(package) {
+                all.entry(shard).or_default().insert(format!("pack/{}", package.label.to_lowercase()), row);
+            }
+        }
+        all
+    }
+
+    /// The names in a file, and the prefixes that it leads to.
+    fn read(bytes: &[u8]) -> (Vec<String>, Vec<String>) {
+        let file: Value = serde_json::from_slice(bytes).unwrap();
+        let text = |v: &Value| v.as_str().unwrap().to_owned();
+        let further = file["further"].as_array().map_or_else(Vec::new, |f| f.iter().map(text).collect());
+        (file["rows"].as_array().unwrap().iter().map(|r| text(&r[1])).collect(), further)
+    }
+
+    #[test]
+    fn a_package_lies_where_its_words_begin() {
+        let mut package = facts("Tokio_Util", "Codecs for the async I/O of tokio", 7);
+        package.keywords = vec!["two words".into()];
+        package.categories = vec!["asynchronous".into()];
+        let found = rows(&package);
+        let shards: Vec<&str> = found.keys().map(String::as_str).collect();
+        // `async` and `asynchronous` share a shard; `for`, `the` and `of` say nothing.
+        assert_eq!(shards, ["n-to", "n-ut", "t-asy", "t-cod", "t-i", "t-o", "t-tok", "t-two", "t-wor"],);
+        let row = json!(["Tokio_Util", "1.0.0", "Codecs for the async I/O of tokio", "two words asynchronous", 7, 0]);
+        assert!(found.values().all(|r| *r == row));
+    }
+
+    #[test]
+    fn names_fall_into_words_humps_and_the_whole() {
+        let words = |n: &str| name_words(n).into_iter().collect::<Vec<_>>();
+        assert_eq!(words("tokio-util"), ["tokio", "tokioutil", "util"]);
+        assert_eq!(words("parseXML2json"), ["json", "parse", "parsexml2json", "xml"]);
+        assert_eq!(words("HTTPServer"), ["http", "httpserver", "server"]);
+        assert_eq!(words("x"), ["x"]);
+        assert_eq!(words(&"ab-".repeat(60))[1].len(), MAX_WORD);
+    }
+
+    #[test]
+    fn keys_are_ascii_whatever_the_words_are() {
+        let found = rows(&facts("a", "日本語の説明 Élan ça9_x ﬀ", 0));
+        let shards: Vec<&str> = found.keys().map(String::as_str).collect();
+        assert_eq!(shards, ["n-a", "t-_65e5", "t-_e7", "t-_e9", "t-_fb00", "t-x"]);
+        for (shard, row) in found {
+            let files = render(&shard, &BTreeMap::from([("pack/a".to_owned(), row)]));
+            assert_eq!(files.keys().collect::<Vec<_>>(), [&format!("search/{shard}.json")]);
+        }
+    }
+
+    #[test]
+    fn the_best_come_first_and_yanked_ones_last() {
+        let mut packages =
+            vec![facts("re-c", "", 5), facts("re-b", "", 50), facts("re-a", "", 5), facts("re-gone", "", 900)];
+        packages[3].yanked = true;
+        let all = shards(&packages);
+        let files = render("n-re", &all["n-re"]);
+        assert_eq!(
+            read(&files["search/n-re.json"]),
+            (["re-b", "re-a", "re-c", "re-gone"].map(String::from).to_vec(), vec![])
+        );
+        assert!(render("n-re", &BTreeMap::new()).is_empty());
+    }
+
+    #[test]
+    fn however_many_there_are_every_name_is_in_a_file_that_its_letters_lead_to() {
+        // All of them begin alike, and nobody downloads the last ones.
+        let mut packages: Vec<Facts> =
+            (0..2000).map(|i| facts(&format!("react-part{i}-view"), "React views", 2000 - i)).collect();
+        packages.push(facts("react", "A library", 0));
+        let all = shards(&packages);
+        let files = render("n-re", &all["n-re"]);
+        assert!(files.values().all(|f| read(f).0.len() <= WHOLE), "no file grows with the registry");
+        let (best, further) = read(&files["search/n-re.json"]);
+        assert_eq!(best.len(), BEST);
+        assert_eq!(best[0], "react-part0-view");
+        for package in &packages {
+            let whole = squashed(&package.label);
+            let longest = further.iter().filter(|p| whole.starts_with(*p)).max_by_key(|p| p.len()).unwrap();
+            let (names, none) = read(&files[&format!("search/n-{longest}.json")]);
+            assert!(names.contains(&package.label), "{} is not in {longest}", package.label);
+            assert!(none.is_empty());
+        }
+        assert_eq!(
+            read(&files["search/n-react.json"]).0[0],
+            "react",
+            "the name itself before all that have it as a word"
+        );
+        // Of a text the best will do.
+        let texts = render("t-rea", &all["t-rea"]);
+        assert!(texts.values().all(|f| read(f).0.len() <= WHOLE));
+        assert!(texts.len() < 3, "{:?}", texts.keys());
+    }
+
+    #[test]
+    fn one_more_package_changes_only_files_on_the_way_to_it() {
+        let packages: Vec<Facts> = (0..3000).map(|i| facts(&format!("re{:04}-x", 2 * i), "", 3000 - i)).collect();
+        let before = shards(&packages);
+        let mut rows = before["n-re"].clone();
+        rows.insert("pack/re0555-new".into(), self::rows(&facts("re0555-new", "", 0))["n-re"].clone());
+        let (old, new) = (render("n-re", &before["n-re"]), render("n-re", &rows));
+        let changed: Vec<&String> = new.iter().filter(|(k, v)| old.get(*k) != Some(v)).map(|(k, _)| k).collect();
+        assert_eq!(changed, ["search/n-re05.json"], "of {} files", new.len());
+        assert_eq!(render("n-re", &rows), new, "the same rows give the same files");
+    }
+
+    #[test]
+    fn rows_of_another_form_are_left_out() {
+        let good = rows(&facts("re", "", 1))["n-re"].clone();
+        let bad = [json!(null), json!([]), json!(["re", "1", "", "", "many", 0]), json!(["xx", "1", "", "", 1, 0])];
+        let mut all: BTreeMap<String, Value> =
+            bad.into_iter().enumerate().map(|(i, v)| (format!("pack/b{i}"), v)).collect();
+        all.insert("pack/re".into(), good);
+        assert_eq!(read(&render("n-re", &all)["search/n-re.json"]).0, ["re"]);
+    }
+
+    #[test]
+    fn the_directory_lists_the_shards_by_kind() {
+        let bytes = directory(["t-par", "n-re", "n-a", "t-_65e5"].into_iter());
+        assert_eq!(String::from_utf8(bytes).unwrap(), r#"{"n":["a","re"],"t":["_65e5","par"]}"#);
+        assert_eq!(directory(std::iter::empty()), b"{}");
+        assert!(STOP.is_sorted());
+    }
+}

@@ -157,8 +157,11 @@
     else if (query.squashed && row.squashed.startsWith(query.squashed)) whole = 10;
     const part = whole ? 1 : matched / query.words.length;
     if (part < 0.5) return null;
-    const standing = Math.log2(1 + row.downloads) * part;
-    return whole + (sum / query.words.length) * part + (part === 1 ? 3 : 0) + standing + (row.yanked ? -10_000 : 0);
+    row.answers = part === 1;
+    const fit = sum / query.words.length;
+    // What stands well counts as far as it is an answer: the word in the name more than somewhere in the text.
+    const standing = Math.log2(1 + row.downloads) * part * (0.4 + 0.6 * Math.min(1, fit / WORTH.name));
+    return whole + fit * part + (part === 1 ? 3 : 0) + standing + (row.yanked ? -10_000 : 0);
   }
 
   // Mistakes between two words, at most `limit` of them: a letter too many, too few, another one, or two exchanged.
@@ -180,11 +183,17 @@
     return last[b.length];
   }
 
+  // What a name is worth that the query may have meant: as a whole, or one of its words.
   function misspelt(row, query) {
-    const limit = query.squashed.length >= 8 ? 2 : query.squashed.length >= 4 ? 1 : 0;
-    const mistakes = limit ? distance(query.squashed, row.squashed, limit) : 1;
-    if (mistakes > limit) return null;
-    return 8 - 2 * mistakes + Math.log2(1 + row.downloads) / 4 + (row.yanked ? -10_000 : 0);
+    const near = (asked, have) => {
+      const limit = asked.length >= 8 ? 2 : asked.length >= 4 ? 1 : 0;
+      const mistakes = limit ? distance(asked, have, limit) : 1;
+      return mistakes > limit ? 0 : 4 - mistakes;
+    };
+    const whole = 6 * near(query.squashed, row.squashed);
+    const word = 4 * Math.max(...query.words.map((w) => Math.max(0, ...row.nameWords.map((have) => near(w, have))))) / query.words.length;
+    const worth = Math.max(whole, word);
+    return worth ? worth + Math.log2(1 + row.downloads) / 4 + (row.yanked ? -10_000 : 0) : null;
   }
 
   let newest = 0;
@@ -222,9 +231,12 @@
       return all.sort((a, b) => b.worth - a.worth || a.row.label.length - b.row.label.length || (a.row.key < b.row.key ? -1 : 1));
     };
     let hits = rank(score);
-    if (hits.length < 3) {
-      const sure = new Set(hits.map((h) => h.row.key));
-      hits = hits.concat(rank(misspelt).filter((h) => !sure.has(h.row.key)));
+    // Nobody answers the whole of it: perhaps it is a name with a mistake in it.
+    if (hits.filter((h) => h.row.answers).length < 3) {
+      hits = rank((row) => {
+        const [sure, perhaps] = [score(row, query), misspelt(row, query)];
+        return sure === null || perhaps === null ? (sure ?? perhaps) : Math.max(sure, perhaps);
+      });
     }
     return { query, hits: hits.slice(0, limit).map((h) => h.row), total: hits.length };
   }

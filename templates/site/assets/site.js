@@ -26,6 +26,11 @@
     say(next === "dark" ? "Dark colours" : "Light colours");
   });
 
+  // What scrolls by itself can be reached with the keyboard.
+  for (const wide of document.querySelectorAll(".readme pre, .readme table")) {
+    if (wide.scrollWidth > wide.clientWidth) wide.tabIndex = 0;
+  }
+
   const copy = async (code) => {
     try {
       await navigator.clipboard.writeText(code.textContent.trim());
