@@ -96,9 +96,13 @@ impl Attempt<'_> {
         mut changed: Vec<Changed>,
         bases: &[Shows],
     ) -> Result<Went> {
-        let Some(mut counts) = self.recounted(registry, &changed, bases).await? else {
+        let Some(mut counts) = self.recounted(registry, bases).await? else {
             return Ok(Went::Broken("what it shows cannot be compared".into()));
         };
+        for change in &mut changed {
+            // Both at once: a row of it may differ in its count alone.
+            change.recounted |= counts.differ.remove(&*change.package.label).is_some();
+        }
         for (label, of) in std::mem::take(&mut counts.differ) {
             let Some(package) = self.look_up(registry, &[Arc::from(label)]).await?.pop().and_then(|(_, p)| p) else {
                 continue;
