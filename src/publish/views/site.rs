@@ -2,8 +2,8 @@
 //!
 //! A group's state is a file like any other: what belongs into it is a function of the newest state. It is worked out from what
 //! stands there, which some run wrote for a state that the view may show some of, and from the packages that are not as in
-//! every one of those; so all other rows in it are right. States are written after everything that was made of them: whoever
-//! comes after a run that died finds the old state, or everything that belongs to the new one.
+//! every one of those; so all other rows in it are right. Which files a group may have had is worked out from the same: its rows
+//! in each of those states.
 
 mod counts;
 mod groups;
@@ -96,9 +96,13 @@ impl Attempt<'_> {
         mut changed: Vec<Changed>,
         bases: &[Shows],
     ) -> Result<Went> {
-        let Some(mut counts) = self.recounted(registry, &changed, bases).await? else {
+        let Some(mut counts) = self.recounted(registry, bases).await? else {
             return Ok(Went::Broken("what it shows cannot be compared".into()));
         };
+        for change in &mut changed {
+            // Both at once: a row of it may differ in its count alone.
+            change.recounted |= counts.differ.remove(&*change.package.label).is_some();
+        }
         for (label, of) in std::mem::take(&mut counts.differ) {
             let Some(package) = self.look_up(registry, &[Arc::from(label)]).await?.pop().and_then(|(_, p)| p) else {
                 continue;
@@ -137,7 +141,7 @@ impl Attempt<'_> {
                 states.insert(group.name, Some(group.rows));
             }
         }
-        // Pages first, then what leads to them, then the states.
+        // Pages first, then what leads to them.
         let mut pages: BTreeMap<Label, Option<Arc<PackageLines>>> =
             changed.iter().map(|c| (Arc::clone(&c.package.label), Some(Arc::clone(&c.package)))).collect();
         let targets: Vec<Label> = states.keys().filter_map(|g| g.strip_prefix("d/")).map(Arc::from).collect();

@@ -304,6 +304,12 @@ async fn downloads_that_change_are_shown_where_nothing_else_does() {
     world.add_crate("delta", "1.0.0", "d");
     built(&world).await;
     require_right(&world).await;
+    // Together with a release of its own that changes nothing else of what is shown.
+    world.options.downloads = Arc::new([(id("alpha"), 8_888)].into());
+    add(&world, "alpha", "0.9.0", "description = \"Before the first\"\n", "");
+    let report = world.build().await.unwrap();
+    assert!(!report.views[1].whole && text(&world, "k/json.html").contains("8,888"));
+    require_right(&world).await;
     // Without an index nothing is known.
     world.options.downloads = Arc::default();
     world.options.search = false;

@@ -1,17 +1,14 @@
 //! How often packages were downloaded: the search index knows, and nothing else does.
 
 use crate::{
-    Result, cpu,
+    ErrorKind, Result, cpu,
     format::SearchBundle,
-    publish::{
-        registry::Registry,
-        views::{Attempt, Changed},
-    },
+    publish::{registry::Registry, views::Attempt},
     search,
     store::is_absent,
     trust::Shows,
 };
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 /// Download counts, by label.
 pub(super) type Counts = BTreeMap<String, u64>;
@@ -42,14 +39,8 @@ impl Attempt<'_> {
     }
 
     /// What the search index says of downloads otherwise than it did in these states; `None` where that cannot be told.
-    pub(super) async fn recounted(
-        &self,
-        registry: &Registry,
-        changed: &[Changed],
-        bases: &[Shows],
-    ) -> Result<Option<Recounted>> {
+    pub(super) async fn recounted(&self, registry: &Registry, bases: &[Shows]) -> Result<Option<Recounted>> {
         let mut out = Recounted::default();
-        let changed: HashSet<&str> = changed.iter().map(|c| &*c.package.label).collect();
         let new = &self.head.snapshot.search;
         for (number, base) in bases.iter().enumerate() {
             let Some(old) = registry.snapshot_of(&base.snapshot).await? else { return Ok(None) };
@@ -65,27 +56,20 @@ impl Attempt<'_> {
                 return Ok(None);
             }
             let after = all_counts(registry, &added).await?;
-            let before = match all_counts(registry, &dropped).await {
-                Ok(before) => before,
-                Err(e) if is_absent(&e) => return Ok(None),
-                Err(e) => return Err(e),
-            };
+            let Some(before) = readable(all_counts(registry, &dropped).await)? else { return Ok(None) };
             let mut rest = Vec::new();
             for (label, count) in &after {
                 match before.get(label) {
-                    _ if changed.contains(label.as_str()) => {}
                     Some(before) if before == count => {}
                     Some(_) => out.differ.entry(label.clone()).or_default().push(number),
                     None => rest.push(label.clone()),
                 }
             }
             if !rest.is_empty() {
-                let opened = match registry.open_bundles(&old, rest.len()).await {
-                    Ok(opened) => opened,
-                    Err(e) if is_absent(&e) => return Ok(None),
-                    Err(e) => return Err(e),
-                };
-                let located = search::locate(&registry.store, &opened, rest.clone()).await?;
+                let opened = readable(registry.open_bundles(&old, rest.len()).await)?;
+                let Some(opened) = opened else { return Ok(None) };
+                let located = readable(search::locate(&registry.store, &opened, rest.clone()).await)?;
+                let Some(located) = located else { return Ok(None) };
                 for label in rest {
                     if located.get(&label).map_or(0, |l| l.document.downloads) != after[&label] {
                         out.differ.entry(label).or_default().push(number);
@@ -95,6 +79,15 @@ impl Attempt<'_> {
             out.known.extend(after.into_iter().filter(|(_, n)| *n > 0));
         }
         Ok(Some(out))
+    }
+}
+
+/// What was read of an earlier state; `None` where that cannot be read any more, or never could by this program.
+fn readable<T>(read: Result<T>) -> Result<Option<T>> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(e) if is_absent(&e) || matches!(e.kind(), ErrorKind::Untrusted | ErrorKind::Unsupported) => Ok(None),
+        Err(e) => Err(e),
     }
 }
 
