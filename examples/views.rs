@@ -1,5 +1,6 @@
 //! Measures what views add to a build: makes so many small crates, or packs, and publishes them without views and with.
-//! `cargo run --release --example views -- crates 10000`; `packs` for packs.
+//! `cargo run --release --example views -- crates 10000`; `packs` for packs, `site` for the web site. A third argument says how
+//! often (3).
 //!
 //! The two builds take turns, each into a store of its own. Prints one table; `docs/performance.md` quotes it.
 
@@ -23,17 +24,23 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 #[tokio::main]
 async fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
-    let crates = args.next().as_deref() != Some("packs");
+    let what = args.next().unwrap_or_else(|| "crates".into());
+    let crates = what != "packs";
     let count: u32 = args.next().map_or(Ok(10_000), |n| n.parse())?;
+    let rounds: usize = args.next().map_or(Ok(3), |n| n.parse())?;
     let dir = tempfile::tempdir()?;
     let sources = dir.path().join("sources");
     fs::create_dir(&sources)?;
     for i in 0..count {
         add(&sources, crates, i, "1.0.0")?;
     }
-    let views: &[View] = if crates { &[View::Plain, View::Cargo] } else { &[View::Plain, View::Ggen] };
+    let views: &[View] = match what.as_str() {
+        "packs" => &[View::Plain, View::Ggen],
+        "site" => &[View::Site],
+        _ => &[View::Plain, View::Cargo],
+    };
     let mut seconds = [Vec::new(), Vec::new()];
-    for round in 0..3 {
+    for round in 0..rounds {
         for (with, seconds) in seconds.iter_mut().enumerate() {
             let folder = dir.path().join(format!("{with}-{round}"));
             let (registry, options) = registry(&folder, if with == 1 { views } else { &[] }).await?;
@@ -41,11 +48,16 @@ async fn main() -> Result<()> {
             let report = registry.build(std::slice::from_ref(&sources), &options).await?;
             seconds.push(began.elapsed().as_secs_f64());
             let files: u64 = report.views.iter().map(|v| v.files).sum();
+            let bytes: u64 = report.views.iter().map(|v| v.bytes).sum();
             println!(
-                "full {:7.3} s  {} added, {} puts, {files} files of views",
-                seconds[round], report.added, report.puts
+                "full {:7.3} s  {} added, {} puts, {files} files of views ({:.2} a package), {:.1} MB",
+                seconds[round],
+                report.added,
+                report.puts,
+                files as f64 / f64::from(count),
+                bytes as f64 / 1e6
             );
-            if round == 2 {
+            if round + 1 == rounds {
                 incremental(&registry, &options, dir.path(), (crates, count, with == 1)).await?;
             } else {
                 fs::remove_dir_all(folder)?;
@@ -82,8 +94,14 @@ async fn incremental(
         times.push(began.elapsed().as_secs_f64() * 1e3);
         if i == 8 {
             let files: u64 = report.views.iter().map(|v| v.files).sum();
+            let bytes: u64 = report.views.iter().map(|v| v.bytes).sum();
             times.sort_by(f64::total_cmp);
-            println!("one release more {:7.2} ms  {} puts, {files} files of views", times[4], report.puts);
+            println!(
+                "one release more {:7.2} ms  {} puts, {files} files of views, {:.1} kB",
+                times[4],
+                report.puts,
+                bytes as f64 / 1e3
+            );
         }
     }
     Ok(())
@@ -117,8 +135,12 @@ fn add(sources: &Path, crates: bool, i: u32, version: &str) -> Result<()> {
         return Ok(());
     }
     let manifest = format!(
-        "[package]\nname = \"{name}\"\nversion = \"{version}\"\ndescription = \"The crate {name}\"\nlicense = \"MIT\"\n\
-         [dependencies]\nserde = \"1\"\npackage-{} = {{ version = \"1\", optional = true }}\n[features]\nf = [\"dep:package-{}\"]\n",
+        "[package]\nname = \"{name}\"\nversion = \"{version}\"\ndescription = \"{}\"\nlicense = \"MIT\"\n\
+         keywords = [\"keyword-{}\", \"even-{}\"]\ncategories = [\"category-{}\"]\n[dependencies]\nserde = \"1\"\npackage-{} = {{ version = \"1\", optional = true }}\n[features]\nf = [\"dep:package-{}\"]\n",
+        description(i),
+        i % 997,
+        i % 2,
+        i % 41,
         i / 2,
         i / 2
     );
@@ -128,4 +150,15 @@ fn add(sources: &Path, crates: bool, i: u32, version: &str) -> Result<()> {
     archive::pack(&folder, &top, std::io::BufWriter::new(file), &Limits::default())?;
     fs::remove_dir_all(folder)?;
     Ok(())
+}
+
+/// A sentence of words, some of which many packages have and some few.
+fn description(i: u32) -> String {
+    let word = |n: u32| {
+        let letters = |n: u32| char::from(b'a' + u8::try_from(n % 26).unwrap_or(0));
+        let n = n.wrapping_mul(2_654_435_761);
+        (0..4 + n % 4).map(|k| letters(n >> (k * 3))).collect::<String>()
+    };
+    let words: Vec<String> = [i % 7, i % 101, i % 1009, i % 5003, i].into_iter().map(word).collect();
+    format!("Does {}", words.join(" and "))
 }

@@ -91,7 +91,7 @@ pub use store::{
     cache_usage, clean_cache,
 };
 pub use trust::{SigningKey, VerifierKey};
-pub use view::{CargoDependencies, Note, View, ViewOptions};
+pub use view::{CargoDependencies, Note, SiteOptions, Theme, View, ViewOptions};
 
 /// Every parser of an unsigned remote object, for `fuzz/`.
 #[cfg(fuzzing)]

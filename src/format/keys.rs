@@ -30,6 +30,8 @@ pub(crate) enum Class {
     ViewText,
     /// A file of a view, of JSON.
     ViewJson,
+    /// A file of the web site, of this type.
+    Site(&'static str),
 }
 
 impl Class {
@@ -39,7 +41,7 @@ impl Class {
             Self::Blob | Self::Slot => "public, max-age=31536000, immutable",
             Self::Pointer => "no-cache",
             // Nothing that is verified goes by them: a minute behind is nobody's harm, and spares a CDN many questions.
-            Self::ViewText | Self::ViewJson => "public, max-age=60",
+            Self::ViewText | Self::ViewJson | Self::Site(_) => "public, max-age=60",
         }
     }
 
@@ -50,6 +52,7 @@ impl Class {
             Self::Blob => "application/octet-stream",
             Self::Slot | Self::Pointer | Self::ViewText => "text/plain; charset=utf-8",
             Self::ViewJson => "application/json",
+            Self::Site(media) => media,
         }
     }
 }
@@ -111,6 +114,85 @@ pub(crate) fn ggen_release(id: &str, version: &str) -> (String, Option<String>) 
     let key = format!("packages/{id}/versions/{version}");
     let spaced = version.contains('+').then(|| key.replace('+', " "));
     (key, spaced)
+}
+
+/// The pages of the web site that belong to no package and no list.
+pub(crate) mod site {
+    pub(crate) const HOME: &str = "index.html";
+    pub(crate) const MISSING: &str = "404.html";
+    pub(crate) const SEARCH: &str = "search.html";
+    pub(crate) const CATEGORIES: &str = "categories.html";
+    pub(crate) const KEYWORDS: &str = "keywords.html";
+    pub(crate) const ROBOTS: &str = "robots.txt";
+    pub(crate) const SITEMAP: &str = "sitemap.xml";
+    /// The part of the sitemap with what is no package.
+    pub(crate) const SITEMAP_LISTS: &str = "sitemap-lists.xml";
+    pub(crate) const OPENSEARCH: &str = "opensearch.xml";
+    pub(crate) const FEED: &str = "feed.atom";
+    /// Which shards the search in the page has.
+    pub(crate) const SHARDS: &str = "search/index.json";
+
+    /// The folders of the site. Nothing else lies in them.
+    pub(crate) const FOLDERS: [&str; 6] = ["assets", "c", "k", "p", "search", "site"];
+
+    /// The page of a package, by its label.
+    pub(crate) fn page(label: &str) -> String {
+        format!("p/{label}.html")
+    }
+
+    /// The feed of a package.
+    pub(crate) fn feed(label: &str) -> String {
+        format!("p/{label}.atom")
+    }
+
+    /// A page of a list (`c` or `k`); the first is 1. No slug holds a dot.
+    pub(crate) fn list(what: &str, slug: &str, number: usize) -> String {
+        if number <= 1 { format!("{what}/{slug}.html") } else { format!("{what}/{slug}.{number}.html") }
+    }
+
+    /// The part of the sitemap with the packages of a bucket.
+    pub(crate) fn sitemap(bucket: &str) -> String {
+        format!("sitemap-{bucket}.xml")
+    }
+
+    /// The state of a group.
+    pub(crate) fn state(group: &str) -> String {
+        format!("site/{group}.json")
+    }
+
+    /// How a file of the site is served, by its ending. The keys are built here, so that no package's name chooses.
+    pub(crate) fn media_type(key: &str) -> &'static str {
+        if key == OPENSEARCH {
+            return "application/opensearchdescription+xml";
+        }
+        match key.rsplit_once('.').map(|(_, ending)| ending) {
+            Some("html") => "text/html; charset=utf-8",
+            Some("atom") => "application/atom+xml",
+            Some("xml") => "application/xml",
+            Some("json") => "application/json",
+            Some("txt") => "text/plain; charset=utf-8",
+            Some("css") => "text/css; charset=utf-8",
+            Some("js") => "text/javascript; charset=utf-8",
+            Some("svg") => "image/svg+xml",
+            Some("png") => "image/png",
+            Some("jpg" | "jpeg") => "image/jpeg",
+            Some("webp") => "image/webp",
+            Some("ico") => "image/x-icon",
+            Some("woff2") => "font/woff2",
+            _ => "application/octet-stream",
+        }
+    }
+
+    /// Whether a key is the site's, in a store that has one.
+    pub(crate) fn is_site(key: &str) -> bool {
+        let single = [HOME, MISSING, SEARCH, CATEGORIES, KEYWORDS, ROBOTS, SITEMAP, SITEMAP_LISTS, OPENSEARCH, FEED]
+            .contains(&key);
+        let part = || {
+            let bucket = key.strip_prefix("sitemap-").and_then(|k| k.strip_suffix(".xml"));
+            bucket.is_some_and(|b| b.len() == 2 && b.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
+        };
+        single || part() || key.split_once('/').is_some_and(|(folder, _)| FOLDERS.contains(&folder))
+    }
 }
 
 /// The digest in the key of an immutable object; `None` for any other key.

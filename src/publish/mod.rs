@@ -12,6 +12,7 @@ mod put;
 mod registry;
 mod search;
 mod stage;
+mod theme;
 mod views;
 mod watch;
 

@@ -129,7 +129,7 @@ impl Registry {
     }
 
     /// Opens bundles to look up so many documents in them.
-    async fn open_bundles(&self, cited: &[SearchBundle], wanted: usize) -> Result<Vec<Arc<Opened>>> {
+    pub(super) async fn open_bundles(&self, cited: &[SearchBundle], wanted: usize) -> Result<Vec<Arc<Opened>>> {
         let mut out = Vec::with_capacity(cited.len());
         for bundle in cited {
             let whole = wanted > WHOLE_ABOVE || bundle.link.size <= WHOLE_BELOW;
@@ -142,7 +142,7 @@ impl Registry {
         Ok(out)
     }
 
-    async fn open_whole(&self, cited: &[SearchBundle]) -> Result<Vec<Arc<Opened>>> {
+    pub(super) async fn open_whole(&self, cited: &[SearchBundle]) -> Result<Vec<Arc<Opened>>> {
         let mut out = Vec::with_capacity(cited.len());
         for bundle in cited {
             let bytes = self.store.get_linked(&bundle.link, limits::BUNDLE).await?;

@@ -6,6 +6,7 @@
 //! and not at more. In `docs/views.md` stands what is guaranteed when several run at once.
 
 mod packs;
+mod site;
 
 use super::{
     commit::pause,
@@ -92,11 +93,15 @@ struct Changed {
     package: Arc<PackageLines>,
     /// What it was in each state that the view may show some of; `None`: that is not known.
     olds: Option<Vec<Option<Arc<PackageLines>>>>,
+    /// The numbers of those states.
+    of: Vec<usize>,
+    /// Its downloads are not as in every one of them.
+    recounted: bool,
 }
 
 impl Changed {
     fn wholly(package: Arc<PackageLines>) -> Self {
-        Self { package, olds: None }
+        Self { package, olds: None, of: Vec::new(), recounted: false }
     }
 
     /// Whether the view never showed it.
@@ -189,11 +194,11 @@ impl Registry {
         Ok(Standing { shown, version: Some(version) })
     }
 
-    /// The top page of a snapshot; `None` where it was collected as garbage.
-    async fn top_of(&self, link: &Link) -> Result<Option<Page>> {
+    /// A snapshot; `None` where it was collected as garbage.
+    async fn snapshot_of(&self, link: &Link) -> Result<Option<Snapshot>> {
         let place = || self.store.place(&keys::blob(&link.sha256));
         match self.store.get_raw(link, limits::NODE, limits::NODE_RAW).await {
-            Ok(raw) => Ok(Some(Snapshot::read(&raw).and_then(|s| s.top()).map_err(|e| e.at(place()))?)),
+            Ok(raw) => Ok(Some(Snapshot::read(&raw).map_err(|e| e.at(place()))?)),
             Err(e) if is_absent(&e) => Ok(None),
             Err(e) => Err(e),
         }
@@ -294,6 +299,7 @@ impl Attempt<'_> {
         let remade = anew || crowded || shown.shows.is_none() || bases.iter().any(|b| b.settings != settings);
         let changed = if remade { None } else { self.changed(registry, &bases).await? };
         let written = match changed {
+            changed if self.view == View::Site => self.write_site(registry, changed, &bases).await?,
             Some(changed) => self.write_changed(registry, changed).await?,
             None => {
                 self.report.whole = true;
@@ -316,8 +322,9 @@ impl Attempt<'_> {
         let mut nodes = Nodes::new();
         let mut all: BTreeMap<Sha256, Changed> = BTreeMap::new();
         let mut done = HashSet::new();
-        for base in bases.iter().filter(|b| done.insert(b.snapshot.sha256)) {
-            let Some(old) = registry.top_of(&base.snapshot).await? else { return Ok(None) };
+        for (number, base) in bases.iter().enumerate().filter(|(_, b)| done.insert(b.snapshot.sha256)) {
+            let Some(old) = registry.snapshot_of(&base.snapshot).await? else { return Ok(None) };
+            let old = old.top().map_err(|e| e.at(registry.store.place(&keys::blob(&base.snapshot.sha256))))?;
             let Some(differences) = registry.difference(&old, &self.head.tree.top, &mut nodes).await? else {
                 return Ok(None);
             };
@@ -325,8 +332,11 @@ impl Attempt<'_> {
                 let Some(label) = new.as_ref().or(old.as_ref()).map(|p| Arc::clone(&p.label)) else { continue };
                 // A package never goes without tombstones; should one, its files are emptied.
                 let package = new.unwrap_or_else(|| Arc::new(PackageLines::new(label)));
-                let entry = all.entry(package.key).or_insert_with(|| Changed { package, olds: Some(Vec::new()) });
+                let package_key = package.key;
+                let new = || Changed { olds: Some(Vec::new()), ..Changed::wholly(package) };
+                let entry = all.entry(package_key).or_insert_with(new);
                 entry.olds.get_or_insert_default().push(old);
+                entry.of.push(number);
             }
         }
         Ok(Some(all.into_values().collect()))
@@ -417,7 +427,7 @@ impl Attempt<'_> {
             if registry.read_slot(next).await?.is_some() {
                 return Ok(false);
             }
-            let written = store.write_files(&batch, &there, self.view.class()).await?;
+            let written = store.write_files(&batch, &there, self.view).await?;
             self.count(written);
             if !written.lost {
                 return Ok(true);

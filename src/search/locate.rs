@@ -40,10 +40,10 @@ fn dead(opened: &[impl AsRef<Opened>]) -> Vec<BTreeSet<u32>> {
 }
 
 /// All documents of bundles that are held whole, by label, but for those that are replaced.
-pub(crate) fn all_documents(opened: &[Opened]) -> Result<BTreeMap<String, Document>> {
+pub(crate) fn all_documents(opened: &[impl AsRef<Opened>]) -> Result<BTreeMap<String, Document>> {
     let mut out = BTreeMap::new();
     for (opened, dead) in opened.iter().zip(dead(opened)) {
-        let documents = opened.documents()?.into_iter().zip(0u32..);
+        let documents = opened.as_ref().documents()?.into_iter().zip(0u32..);
         out.extend(documents.filter(|(_, n)| !dead.contains(n)).map(|(d, _)| (d.label(), d)));
     }
     Ok(out)

@@ -42,14 +42,13 @@ impl Kind {
 
     /// Whether it may be sent compressed: text that is not hashed or signed as it is stored.
     pub(super) fn compresses(self) -> bool {
-        matches!(self, Self::View(kind) if kind.starts_with("text/") || kind == JSON || kind == SVG)
+        let is_text = |kind: &str| kind.starts_with("text/") || kind == JSON || kind.ends_with("xml");
+        matches!(self, Self::View(kind) if is_text(kind))
     }
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
-const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
-const SVG: &str = "image/svg+xml";
 
 /// The object that a path of a URL (still percent-encoded, without its query) names.
 pub(super) fn object(path: &str) -> Option<Object> {
@@ -83,19 +82,10 @@ fn kind(key: &str) -> Option<Kind> {
         Some((top, rest)) => (top, rest.rsplit('/').next().unwrap_or(rest)),
     };
     Some(Kind::View(match (top, name) {
-        ("", "index.html") => HTML,
         ("", "index.json") => JSON,
         ("index" | "cargo", _) if !key.ends_with("/index.html") => TEXT,
         ("packages", _) => JSON,
-        ("p", "index.html") => HTML,
-        ("assets", name) => match name.rsplit_once('.').map(|(_, extension)| extension) {
-            Some("css") => "text/css; charset=utf-8",
-            Some("js") => "text/javascript; charset=utf-8",
-            Some("svg") => SVG,
-            Some("png") => "image/png",
-            Some("woff2") => "font/woff2",
-            _ => "application/octet-stream",
-        },
+        _ if keys::site::is_site(key) => keys::site::media_type(key),
         _ => return None,
     }))
 }
@@ -137,8 +127,17 @@ mod tests {
         assert_eq!(found("/checkpoint"), Some(("checkpoint".into(), TEXT)));
         assert_eq!(found("/log/0000000001"), Some(("log/0000000001".into(), TEXT)));
         assert_eq!(found(&blob), Some((blob[1..].into(), "application/octet-stream")));
-        assert_eq!(found("/"), Some(("index.html".into(), HTML)));
-        assert_eq!(found("/p/hello/"), Some(("p/hello/index.html".into(), HTML)));
+        for (path, key, kind) in [
+            ("/", "index.html", "text/html; charset=utf-8"),
+            ("/404.html", "404.html", "text/html; charset=utf-8"),
+            ("/p/pack/hello.html", "p/pack/hello.html", "text/html; charset=utf-8"),
+            ("/p/pack/hello.atom", "p/pack/hello.atom", "application/atom+xml"),
+            ("/search/n-he.json", "search/n-he.json", JSON),
+            ("/site/d/pack/hello.json", "site/d/pack/hello.json", JSON),
+            ("/sitemap-0f.xml", "sitemap-0f.xml", "application/xml"),
+        ] {
+            assert_eq!(found(path), Some((key.into(), kind)));
+        }
         assert_eq!(found("/index/he/ll/hello"), Some(("index/he/ll/hello".into(), TEXT)));
         assert_eq!(found("/index/ev/il/evil.html"), Some(("index/ev/il/evil.html".into(), TEXT)));
         assert_eq!(found("/packages/x/versions/1.0.0+b"), Some(("packages/x/versions/1.0.0+b".into(), JSON)));
@@ -174,8 +173,9 @@ mod tests {
             "/index/%zz",
             "/index/%ff",
             "/index/",
-            "/p/hello",
-            "/p/hello/other.html",
+            "/sitemap-xy.xml",
+            "/other.html",
+            "/P/pack/hello.html",
             &format!("/index/{}", "a".repeat(MAX_PATH)),
             &blob.to_uppercase(),
             &format!("{blob}%231"),
@@ -187,7 +187,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_key_leaves_its_folder(path in "/(index|p|assets|blobs|log)/([a-z.%/\\\\0-9A-F+:]{0,40})") {
+        fn no_key_leaves_its_folder(path in "/(index|p|c|site|assets|blobs|log)/([a-z.%/\\\\0-9A-F+:]{0,40})") {
             if let Some(object) = object(&path) {
                 for name in object.key.split('/') {
                     prop_assert!(!name.is_empty() && !name.starts_with('.'), "{}", object.key);

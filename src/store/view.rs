@@ -1,7 +1,11 @@
 //! The files of views: mutable, derived, and written so that an older state never takes the place of a newer one.
 
 use super::{Store, open::Backend, read::collect, store_error};
-use crate::{Error, ErrorKind, Result, cpu, format::keys::Class, view::File};
+use crate::{
+    Error, ErrorKind, Result, cpu,
+    format::keys::Class,
+    view::{File, View},
+};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, PutMode, PutPayload, UpdateVersion, path::Path};
@@ -87,13 +91,14 @@ impl Store {
 
     /// Writes files in the places that were looked at, each only while nobody else has written it since, where the store
     /// knows such a condition. What stands there already is not written.
-    pub(crate) async fn write_files(&self, files: &[File], there: &[Option<There>], class: Class) -> Result<Written> {
+    pub(crate) async fn write_files(&self, files: &[File], there: &[Option<There>], view: View) -> Result<Written> {
         let mut out = Written::default();
         let is_right = |file: &File, there: &Option<There>| {
             there.as_ref().map_or(file.bytes.is_empty(), |t| t.bytes == file.bytes)
         };
         let wrong = files.iter().zip(there).filter(|(file, there)| !is_right(file, there));
-        let writes: Vec<_> = wrong.map(|(file, there)| self.write_file(file, there.as_ref(), class)).collect();
+        let writes: Vec<_> =
+            wrong.map(|(file, there)| self.write_file(file, there.as_ref(), view.class(&file.key))).collect();
         let mut running = futures::stream::iter(writes).buffer_unordered(PARALLEL);
         while let Some(written) = running.try_next().await? {
             match written {

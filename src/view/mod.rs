@@ -1,5 +1,5 @@
-//! Views: files for readers who do not read the tree. Cargo's index, JSON Lines for curl, ggen's catalogue; each a function
-//! of the packages and of a few settings. Pure: packages in, files out. Who writes them, and in which order, is in
+//! Views: files for readers who do not read the tree. Cargo's index, JSON Lines for curl, ggen's catalogue, the web site; each a
+//! function of the packages and of a few settings. Pure: packages in, files out. Who writes them, and in which order, is in
 //! `publish/views.rs`; what a reader may rely on in `docs/views.md`.
 //!
 //! A view is never the truth: nothing that is verified goes by one, all can be deleted, and the next run makes them again.
@@ -7,6 +7,7 @@
 mod cargo;
 pub(crate) mod ggen;
 mod plain;
+pub(crate) mod site;
 
 use crate::{
     Error, ErrorKind,
@@ -17,6 +18,8 @@ use crate::{
     package::Sha256,
 };
 use bytes::Bytes;
+pub(crate) use site::MAX_THEME;
+pub use site::{SiteOptions, Theme};
 use std::{fmt, str::FromStr};
 
 /// A form in which other programs read the registry.
@@ -29,11 +32,13 @@ pub enum View {
     Cargo,
     /// `packages/` and `index.json`: what ggen's client, installer and scripts read of packs.
     Ggen,
+    /// `index.html`, `p/` and more: a web site.
+    Site,
 }
 
 impl View {
     /// Every view, in the order in which they are written.
-    pub const ALL: [Self; 3] = [Self::Plain, Self::Cargo, Self::Ggen];
+    pub const ALL: [Self; 4] = [Self::Plain, Self::Cargo, Self::Ggen, Self::Site];
 
     /// Its word in settings, keys and on the command line.
     pub fn as_str(self) -> &'static str {
@@ -41,21 +46,23 @@ impl View {
             Self::Plain => "plain",
             Self::Cargo => "cargo",
             Self::Ggen => "ggen",
+            Self::Site => "site",
         }
     }
 
     /// Counts the forms of its files: a program that makes them otherwise makes all of them anew.
     fn form(self) -> u32 {
         match self {
-            Self::Plain | Self::Cargo | Self::Ggen => 1,
+            Self::Plain | Self::Cargo | Self::Ggen | Self::Site => 1,
         }
     }
 
-    /// How its files are served.
-    pub(crate) fn class(self) -> Class {
+    /// How the file of that key is served.
+    pub(crate) fn class(self, key: &str) -> Class {
         match self {
             Self::Plain | Self::Cargo => Class::ViewText,
             Self::Ggen => Class::ViewJson,
+            Self::Site => Class::Site(keys::site::media_type(key)),
         }
     }
 }
@@ -93,12 +100,14 @@ pub enum CargoDependencies {
 pub struct ViewOptions {
     /// The views.
     pub views: Vec<View>,
-    /// The address under which readers find the store, `https://…` without a slash at its end. Cargo and ggen need it.
+    /// The address under which readers find the store, `https://…` without a slash at its end. All but `plain` need it.
     pub public: Option<String>,
     /// Where Cargo looks for dependencies.
     pub cargo_dependencies: CargoDependencies,
     /// Cargo has to send its token with every request.
     pub cargo_auth: bool,
+    /// What the web site is called, and what it looks like.
+    pub site: SiteOptions,
 }
 
 impl ViewOptions {
@@ -131,6 +140,12 @@ impl ViewOptions {
         Ok(format!("sparse+{}/cargo/", self.address(View::Cargo)?))
     }
 
+    /// What Cargo's users call a registry of that origin, where they choose no other name.
+    pub fn cargo_name(origin: &str) -> String {
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+        origin.chars().map(plain).collect()
+    }
+
     /// What all files of a view depend on besides the packages: when it changes, all of them are looked at again.
     pub(crate) fn settings(&self, view: View) -> Sha256 {
         let mut text = format!("{view} {}\n", view.form());
@@ -141,6 +156,15 @@ impl ViewOptions {
                 text += &format!("{public:?} {cargo_dependencies:?} {cargo_auth}\n");
             }
             View::Ggen => text += &format!("{:?}\n", self.public),
+            View::Site => {
+                let Self { views, public, cargo_dependencies, site, .. } = self;
+                let others = [View::Cargo, View::Ggen].map(|v| views.contains(&v));
+                let SiteOptions { title, description, theme } = site;
+                text += &format!(
+                    "{public:?} {cargo_dependencies:?} {others:?} {title:?} {description:?} {}\n",
+                    theme.digest()
+                );
+            }
         }
         Sha256::of(text.as_bytes())
     }
@@ -198,7 +222,8 @@ pub struct Note {
 pub(crate) fn fixed(view: View, options: &ViewOptions) -> Result<Vec<File>, Error> {
     Ok(match view {
         View::Plain => Vec::new(),
-        View::Ggen => {
+        // Those of the site need more: see `site::Maker::fixed`.
+        View::Ggen | View::Site => {
             options.address(view)?;
             Vec::new()
         }
@@ -213,8 +238,8 @@ pub(crate) fn package(view: View, options: &ViewOptions, package: &PackageLines)
     match view {
         View::Plain => plain::package(package),
         View::Cargo => cargo::package(package, options),
-        // It takes more than records: see `ggen::make`.
-        View::Ggen => Rendered::default(),
+        // They take more than records: see `ggen::make` and `site::Maker`.
+        View::Ggen | View::Site => Rendered::default(),
     }
 }
 
@@ -249,9 +274,21 @@ mod tests {
         assert_ne!(before, plain.settings(View::Cargo));
         other.cargo_auth = true;
         assert_ne!(before, other.settings(View::Cargo));
+        assert_eq!(other.settings(View::Site), ViewOptions { cargo_auth: false, ..other.clone() }.settings(View::Site));
         other.cargo_auth = false;
         other.cargo_dependencies = CargoDependencies::CratesIo;
         assert_ne!(before, other.settings(View::Cargo));
+        let before = other.settings(View::Site);
+        let with = |site| ViewOptions { site, ..other.clone() };
+        let theme = Theme::with([("_x.html".to_owned(), "x".into())].into()).unwrap();
+        for site in [
+            SiteOptions { title: Some("T".into()), ..SiteOptions::default() },
+            SiteOptions { description: Some("D".into()), ..SiteOptions::default() },
+            SiteOptions { theme, ..SiteOptions::default() },
+        ] {
+            assert_ne!(before, with(site.clone()).settings(View::Site));
+            assert_eq!(other.settings(View::Cargo), with(site).settings(View::Cargo));
+        }
     }
 
     #[test]

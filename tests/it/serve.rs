@@ -143,6 +143,8 @@ async fn text_of_views_is_compressed_for_those_who_ask_under_a_tag_of_its_own() 
     let text = "{\"a line\":1}\n".repeat(200);
     for (file, url, kind) in [
         ("index.html", "/", "text/html; charset=utf-8"),
+        ("p/pack/a.html", "/p/pack/a.html", "text/html; charset=utf-8"),
+        ("feed.atom", "/feed.atom", "application/atom+xml"),
         ("index.json", "/index.json", "application/json"),
         ("index/he/ll/hello", "/index/he/ll/hello", TEXT),
         ("packages/a/versions/1.0.0+b", "/packages/a/versions/1.0.0+b", "application/json"),

@@ -4,6 +4,7 @@ mod bucket;
 mod cargo;
 mod ggen;
 mod history;
+mod site;
 
 use super::support::{referee::Fault, rules, second_reader::Objects, world::World};
 use ggen_marketplace::{BuildOptions, GcOptions, Report, SigningKey, View, ViewOptions};
@@ -18,9 +19,17 @@ async fn world_with(views: &[View]) -> World {
     world
 }
 
-/// The files of views, without the markers. One that is empty is as good as none: nothing is ever deleted.
+/// The files of views, without the markers. One that is empty is as good as none, and so is one that says that there is
+/// nothing: nothing is ever deleted.
 fn shown(objects: &Objects) -> Objects {
-    let shown = objects.iter().filter(|(k, v)| rules::is_view(k) && !k.starts_with("views/") && !v.is_empty());
+    let missing = objects.get("404.html");
+    let says_nothing = |key: &str, bytes: &[u8]| {
+        bytes.is_empty()
+            || key.starts_with("site/") && bytes == b"{\"rows\":{}}\n"
+            || key != "404.html" && missing.is_some_and(|m| m == bytes)
+            || key.starts_with("sitemap-") && !String::from_utf8_lossy(bytes).contains("<url>")
+    };
+    let shown = objects.iter().filter(|(k, v)| rules::is_view(k) && !k.starts_with("views/") && !says_nothing(k, v));
     shown.map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
@@ -36,7 +45,18 @@ async fn made_anew(world: &World) -> Objects {
 }
 
 async fn require_right(world: &World) {
-    assert_eq!(shown(&world.referee.objects()), made_anew(world).await);
+    let (found, want) = (shown(&world.referee.objects()), made_anew(world).await);
+    for (key, bytes) in &want {
+        let text = |bytes: Option<&Vec<u8>>| bytes.map(|b| String::from_utf8_lossy(b).into_owned());
+        assert_eq!(text(found.get(key)), text(Some(bytes)), "{key}");
+    }
+    let more: Vec<_> = found.keys().filter(|k| !want.contains_key(*k)).collect();
+    assert!(more.is_empty(), "{more:?}");
+    // Looked at from one end to the other, nothing has to be put right: also what says that there is nothing any more.
+    let fork = world.referee.fork();
+    let reports = world.registry_in(fork.store()).update_views(true, &world.options).await.unwrap();
+    let written: Vec<_> = fork.take_writes().into_iter().filter(|k| !k.starts_with("views/")).collect();
+    assert_eq!((written, reports.iter().map(|r| r.files).sum()), (Vec::<String>::new(), 0));
     world.referee.assert_fair();
 }
 

@@ -5,7 +5,7 @@ use crate::{
     failure::{Code, Failure},
     settings::Settings,
 };
-use ggen_marketplace::View;
+use ggen_marketplace::{View, ViewOptions};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -22,8 +22,7 @@ pub(crate) fn run(args: &CargoConfig, settings: &Settings) -> Result<Code, Failu
         Some(name) => name.clone(),
         None => {
             let origin = settings.config.origin.as_ref().map_or_else(|| "registry".to_owned(), ToString::to_string);
-            let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-            origin.chars().map(plain).collect()
+            ViewOptions::cargo_name(&origin)
         }
     };
     let legal = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);

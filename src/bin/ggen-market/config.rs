@@ -25,7 +25,7 @@ pub(crate) const FILE: &str = "ggen-market.toml";
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Every key, in the order in which `init` writes them.
-pub(crate) const KEYS: [&str; 19] = [
+pub(crate) const KEYS: [&str; 22] = [
     "origin",
     "store",
     "registry",
@@ -39,6 +39,9 @@ pub(crate) const KEYS: [&str; 19] = [
     "views",
     "cargo_dependencies",
     "cargo_auth",
+    "site_title",
+    "site_description",
+    "site_templates",
     "valid_for",
     "cache",
     "single_writer",
@@ -66,6 +69,9 @@ pub(crate) struct Config {
     pub(crate) views: Option<Vec<View>>,
     pub(crate) cargo_dependencies: CargoDependencies,
     pub(crate) cargo_auth: bool,
+    pub(crate) site_title: Option<String>,
+    pub(crate) site_description: Option<String>,
+    pub(crate) site_templates: Option<PathBuf>,
     pub(crate) valid_for: Option<Duration>,
     pub(crate) cache: Option<PathBuf>,
     pub(crate) single_writer: bool,
@@ -184,6 +190,9 @@ impl Check<'_> {
                     config.cargo_dependencies = known.unwrap_or_default();
                 }
                 "cargo_auth" => config.cargo_auth = self.truth(key, value),
+                "site_title" => config.site_title = self.text(key, value).map(str::to_owned),
+                "site_description" => config.site_description = self.text(key, value).map(str::to_owned),
+                "site_templates" => config.site_templates = self.text(key, value).map(|t| self.relative(t)),
                 "valid_for" => {
                     config.valid_for = self.text(key, value).and_then(|t| self.parsed(key, value, duration(t)));
                 }

@@ -7,7 +7,7 @@ use crate::{
     output::Ui,
 };
 use ggen_marketplace::{
-    BuildOptions, Client, ClientOptions, MirrorOrder, Registry, SigningKey, SnapshotReader, Store, StoreOptions,
+    BuildOptions, Client, ClientOptions, MirrorOrder, Registry, SigningKey, SnapshotReader, Store, StoreOptions, Theme,
     TransportOptions, VerifierKey, View, ViewOptions, default_cache,
     package::{Sha256, Timestamp},
     trust::MAX_VALIDITY,
@@ -239,7 +239,15 @@ impl Settings {
         if views.is_empty() {
             return Ok(None);
         }
-        self.view_options(&views, &given.address).map(Some)
+        let mut options = self.view_options(&views, &given.address)?;
+        options.site.title.clone_from(&self.config.site_title);
+        options.site.description.clone_from(&self.config.site_description);
+        let folder = filled_path(given.site_templates.as_ref()).or_else(|| self.config.site_templates.clone());
+        if let Some(folder) = folder.filter(|_| views.contains(&View::Site)) {
+            // Before anything is written: a template with a mistake changes nothing.
+            options.site.theme = Theme::open(&folder)?;
+        }
+        Ok(Some(options))
     }
 
     /// The settings of views: the address that stands in them is that of the readers.

@@ -27,7 +27,7 @@ impl Attempt<'_> {
         let address = self.settings.address(self.view)?;
         let mut files = Vec::new();
         let mut all = Vec::new();
-        for Changed { package, olds } in changed {
+        for Changed { package, olds, .. } in changed {
             let Some(name) = package.label.strip_prefix("pack/") else { continue };
             let wanted = ggen::wanted(package, olds.as_deref(), &mut self.report.notes);
             if !wanted.iter().any(Wanted::is_newest) {
@@ -102,13 +102,21 @@ impl Attempt<'_> {
         for entries in self.head.tree.top.entries().chunks(STRETCH) {
             let packages = registry.below(entries.to_vec()).await?;
             // As if no file had changed: only the rows are made.
-            let same = |package| Changed { olds: Some(Vec::new()), package };
+            let same = |package| Changed { olds: Some(Vec::new()), ..Changed::wholly(package) };
             let changed: Vec<_> = packages.into_iter().map(same).collect();
             self.render_packs(registry, &changed).await?;
             rows.extend(std::mem::take(&mut self.rows).into_iter().filter_map(|(name, row)| Some((name, row?))));
         }
         Ok(rows)
     }
+}
+
+/// Reads a detail.
+pub(super) async fn detail(registry: &Registry, link: &Link) -> Result<Detail> {
+    let raw = registry.store.get_raw(link, limits::NODE, limits::NODE_RAW).await?;
+    let place = || registry.store.place(&keys::blob(&link.sha256));
+    serde_json::from_slice(&raw)
+        .map_err(|e| FormatError::Malformed { what: "detail", reason: e.to_string() }.at(place()))
 }
 
 /// Reads what a release links to, and signs its archive.
@@ -119,11 +127,7 @@ async fn look_into(registry: &Registry, wanted: &Wanted) -> Result<Known> {
         return Ok(known);
     }
     if let Some(link) = &record.detail {
-        let raw = registry.store.get_raw(link, limits::NODE, limits::NODE_RAW).await?;
-        let place = || registry.store.place(&keys::blob(&link.sha256));
-        let detail: Detail = serde_json::from_slice(&raw)
-            .map_err(|e| FormatError::Malformed { what: "detail", reason: e.to_string() }.at(place()))?;
-        known.detail = Some(detail);
+        known.detail = Some(detail(registry, link).await?);
     }
     if wanted.has_archive() && record.archive.size <= ggen::MAX_ARCHIVE {
         let link = Link { raw: None, sha256: record.archive.sha256, size: record.archive.size };

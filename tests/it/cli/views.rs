@@ -74,7 +74,9 @@ fn views_can_be_made_anew_and_chosen_for_one_run() {
     let config = s.read("registry/cargo/config.json");
     assert_eq!(config, "{\"dl\":\"http://localhost:8080/blobs/sha256/{sha256-checksum}\"}\n");
     s.run(&["views", "--views", "none"]).code(2).says(&["no views are set"]);
-    s.run(&["views", "--views", "carog"]).code(2).says(&["there is no view \"carog\"", "known: plain, cargo, ggen"]);
+    s.run(&["views", "--views", "carog"])
+        .code(2)
+        .says(&["there is no view \"carog\"", "known: plain, cargo, ggen, site"]);
 }
 
 #[test]
@@ -125,4 +127,36 @@ fn cargo_is_told_where_the_registry_is() {
     // The form that ggen's installer wants its key in.
     let hex = s.run(&["key", "--hex"]).ok().out;
     assert_eq!(hex.trim(), s.key().parse::<ggen_marketplace::VerifierKey>().unwrap().to_hex());
+}
+
+#[test]
+fn a_template_with_a_mistake_is_named_with_its_line_and_nothing_is_published() {
+    let s = with_views("[\"plain\", \"site\"]");
+    let config = s.read("ggen-market.toml");
+    s.write("ggen-market.toml", format!("site_title = \"Ours\"\nsite_templates = \"theme\"\n{config}"));
+    s.run(&["build", "--source", "packages"]).code(1).says(&["cannot read the templates in theme"]);
+    s.write("theme/home.html", "{% extends \"base.html\" %}\n{% block main %}\n{{ counts.pakages }}{% endblock %}");
+    s.a_crate("hello", "1.2.0", "Says hello again");
+    for verb in [&["build", "--source", "packages"][..], &["views"], &["yank", "hello@1.1.0"]] {
+        s.run(verb).code(2).says(&["the templates in theme are of no use", "home.html:3: "]);
+    }
+    assert!(!s.path("registry/index.html").exists() && !s.path("registry/log/0000000002").exists());
+    s.write(
+        "theme/home.html",
+        "{% extends \"base.html\" %}{% block main %}{{ site.title }}: {{ counts.packages }}{% endblock %}",
+    );
+    s.write("theme/assets/style.css", "body { color: red }");
+    s.run(&["build", "--source", "packages"]).ok();
+    assert!(s.read("registry/index.html").contains("Ours: 2"), "{}", s.read("registry/index.html"));
+    assert_eq!(s.read("registry/assets/style.css"), "body { color: red }");
+    // Another template: all pages are looked at, and those that it makes are written.
+    s.write("theme/404.html", "nothing here");
+    let views = s.run(&["views", "--json"]).ok().json()["views"].clone();
+    assert_eq!((views[1]["whole"].as_bool(), views[1]["files"].as_u64()), (Some(true), Some(1)));
+    // With the option in the place of the setting.
+    s.write("other/home.html", "other");
+    s.run(&["views", "--site-templates", "other"]).ok();
+    assert_eq!(s.read("registry/index.html"), "other");
+    s.run(&["views"]).ok();
+    assert_eq!(s.read("registry/404.html"), "nothing here");
 }

@@ -4,14 +4,31 @@ use super::second_reader::{self, Objects};
 use std::collections::{BTreeSet, HashSet};
 
 /// What the layout knows, besides what lies below a folder of it.
-const FILES: &[&str] = &["checkpoint", "gc/boundary", "index.json", "mirror.json"];
+const FILES: &[&str] = &["checkpoint", "gc/boundary", "mirror.json"];
 
 /// The folders of the layout: those below `doctor/` have no rules.
-const FOLDERS: &[&str] = &["blobs/sha256/", "log/", "trash/", "doctor/", "cargo/", "index/", "packages/", "views/"];
+const FOLDERS: &[&str] = &["blobs/sha256/", "log/", "trash/", "doctor/"];
+
+/// Where views lie.
+const VIEWS: &[&str] =
+    &["cargo/", "index/", "packages/", "views/", "assets/", "c/", "k/", "p/crate/", "p/pack/", "search/", "site/"];
+const VIEW_FILES: &[&str] = &[
+    "index.json",
+    "index.html",
+    "404.html",
+    "search.html",
+    "categories.html",
+    "keywords.html",
+    "robots.txt",
+    "sitemap.xml",
+    "opensearch.xml",
+    "feed.atom",
+];
 
 /// Whether a key is of a view: mutable, and derived.
 pub(crate) fn is_view(key: &str) -> bool {
-    key == "index.json" || ["cargo/", "index/", "packages/", "views/"].iter().any(|f| key.starts_with(f))
+    let part = key.starts_with("sitemap-") && key.ends_with(".xml") && !key.contains('/');
+    part || VIEW_FILES.contains(&key) || VIEWS.iter().any(|f| key.starts_with(f))
 }
 
 /// What is wrong with writing these bytes into a view, in a store that holds that.
@@ -105,7 +122,7 @@ pub(crate) fn put(held: &Held<'_>, key: &str, bytes: &[u8], conditional: bool) -
         if second_reader::boundary(bytes).generation < there {
             foul("I15: the boundary goes back");
         }
-    } else if !FILES.contains(&key) && !FOLDERS.iter().any(|f| key.starts_with(f)) {
+    } else if !is_view(key) && !FILES.contains(&key) && !FOLDERS.iter().any(|f| key.starts_with(f)) {
         foul("a key that is not in the layout");
     }
     // Bytes that a stranger planted give way to the right ones.

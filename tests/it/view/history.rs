@@ -1,6 +1,6 @@
 //! Whatever happens to a registry, its views are what they would be had they been made in one go.
 
-use super::{require_right, world_with};
+use super::{require_right, site::add, world_with};
 use crate::support::referee::Fault;
 use ggen_marketplace::{View, package::PackageSpec};
 use proptest::{prelude::*, test_runner::Config};
@@ -27,7 +27,7 @@ proptest! {
     #![proptest_config(Config { cases: 24, max_shrink_iters: 60, ..Config::default() })]
 
     #[test]
-    fn views_are_a_function_of_the_newest_state(steps in proptest::collection::vec((step(), proptest::option::weighted(0.4, 0..12usize)), 1..14)) {
+    fn views_are_a_function_of_the_newest_state(steps in proptest::collection::vec((step(), proptest::option::weighted(0.4, 0..60usize)), 1..14)) {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
             let world = world_with(&View::ALL).await;
             for (step, dies_at) in steps {
@@ -38,7 +38,12 @@ proptest! {
                 // That it died, or that there is no such release, is part of the history.
                 match step {
                     Step::Publish(p, v) if p.is_multiple_of(2) => {
-                        world.add_crate(&format!("c{p}"), &format!("1.{v}.0"), "x");
+                        // With each version other keywords and dependencies: lists grow and shrink.
+                        let more = format!(
+                            "keywords = [\"k{v}\", \"all\"]\ncategories = [\"of-{v}\"]\n[dependencies]\nc{} = \"1\"\nnowhere-{v} = \"1\"\n",
+                            (p + v) % 6
+                        );
+                        add(&world, &format!("c{p}"), &format!("1.{v}.0"), &more, "# Read me");
                         let _ = world.build().await;
                     }
                     Step::Publish(p, v) => {

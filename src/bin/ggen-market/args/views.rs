@@ -2,13 +2,17 @@
 
 use super::{Key, Writer};
 use clap::Args;
+use std::path::PathBuf;
 
 /// Which views to write, and the address that stands in them.
 #[derive(Debug, Args)]
 pub(crate) struct ViewArgs {
-    /// The views to write for other readers: plain, cargo, ggen; separated by commas, or "none"
+    /// The views to write for other readers: plain, cargo, ggen, site; separated by commas, or "none"
     #[arg(long, value_name = "LIST", env = "GGEN_MARKET_VIEWS", hide_env_values = true)]
     pub(crate) views: Option<String>,
+    /// A folder of templates that take the place of the web site's own
+    #[arg(long, value_name = "FOLDER", env = "GGEN_MARKET_SITE_TEMPLATES", hide_env_values = true)]
+    pub(crate) site_templates: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) address: Address,
 }
