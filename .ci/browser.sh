@@ -52,6 +52,8 @@ cp -r examples/packages "$scratch/examples"
 registry() { (cd "$scratch" && GGEN_MARKET_CACHE=$scratch/cache GGEN_MARKET_COLOR=never "$GGEN_MARKET" --quiet "$@"); }
 registry init --store ./registry --origin registry.example.com/shop >/dev/null
 registry build --source ./packages --source ./examples --stats downloads.tsv >/dev/null
+rm -r "$scratch/packages/withdrawn"
+registry build --source ./packages --source ./examples --delete >/dev/null
 registry yank gone-already@1.0.0 --reason "<script>document.documentElement.dataset.ran=1</script> \"no longer\" & <b>kept</b>" >/dev/null
 registry yank crate:tide_tables@1.0.0 --reason "the tides of leap years are an hour late" >/dev/null
 registry views --views cargo,ggen,site --public-url https://registry.example.com/shop >/dev/null
