@@ -4,7 +4,7 @@
 #
 #   CI_TOOLS        where npm's packages are kept (default: ~/.cache/ggen-market-ci)
 #   CI_ARTIFACTS    where the pictures go (default: a folder that is removed again)
-#   CHROMIUM        another browser than the one in PATH
+#   CHROMIUM        the browser (default: Chromium or Chrome in PATH)
 #   GGEN_MARKET     another program than that of CARGO_TARGET_DIR
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -22,10 +22,14 @@ without() {
   exit 0
 }
 
-if ! (need_command "${CHROMIUM:-chromium}" chromium); then without "no chromium on this machine, and not to be installed"; fi
+if [[ -z ${CHROMIUM:-} ]]; then
+  for CHROMIUM in chromium-browser google-chrome chromium; do if command -v "$CHROMIUM" >/dev/null; then break; fi; done
+  # The last of them is what Debian calls it.
+  if ! (need_command "$CHROMIUM" chromium); then without "no chromium on this machine, and not to be installed"; fi
+fi
 if ! (need_command node nodejs && need_command npm npm); then without "no node and npm on this machine, and not to be installed"; fi
 (($(node -p 'process.versions.node.split(".")[0]') >= 20)) || without "node is older than 20"
-CHROMIUM=$(command -v "${CHROMIUM:-chromium}")
+CHROMIUM=$(command -v "$CHROMIUM") || fail "there is no such browser as CHROMIUM says"
 
 # One folder for each state of the lock: a change of it never meets what was installed before.
 modules=$tools/browser-$(cat tests/browser/package.json tests/browser/package-lock.json | sha256sum | cut -c1-16)
@@ -48,6 +52,8 @@ cp -r examples/packages "$scratch/examples"
 registry() { (cd "$scratch" && GGEN_MARKET_CACHE=$scratch/cache GGEN_MARKET_COLOR=never "$GGEN_MARKET" --quiet "$@"); }
 registry init --store ./registry --origin registry.example.com/shop >/dev/null
 registry build --source ./packages --source ./examples --stats downloads.tsv >/dev/null
+rm -r "$scratch/packages/withdrawn"
+registry build --source ./packages --source ./examples --delete >/dev/null
 registry yank gone-already@1.0.0 --reason "<script>document.documentElement.dataset.ran=1</script> \"no longer\" & <b>kept</b>" >/dev/null
 registry yank crate:tide_tables@1.0.0 --reason "the tides of leap years are an hour late" >/dev/null
 registry views --views cargo,ggen,site --public-url https://registry.example.com/shop >/dev/null

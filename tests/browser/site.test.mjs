@@ -25,6 +25,8 @@ const PAGES = {
   hostile: `p/pack/${HOSTILE.name}.html`,
   long: `p/pack/${LONGEST}.html`,
   rtl: `p/pack/${RTL.name}.html`,
+  yanked: "p/pack/gone-already.html",
+  removed: "p/pack/withdrawn.html",
   list: "c/web.html",
   categories: "categories.html",
   keywords: "keywords.html",
@@ -216,6 +218,21 @@ describe("searching", () => {
 });
 
 describe("a page", () => {
+  it("says what was yanked or removed, and why", async () => {
+    const { page, context, go, fine } = await open(browser, server.url);
+    await go(PAGES.yanked);
+    assert.match(await page.locator(".banner").textContent(), /^Yanked on \d{4}-\d\d-\d\d\. <script>.*"no longer" & <b>kept<\/b>/);
+    await go(PAGES.removed);
+    assert.match(await page.locator(".banner").textContent(), /^Removed on \d{4}-\d\d-\d\d\. /);
+    assert.equal(await page.locator(".install-line, a[download]").count(), 0);
+    assert.equal(await page.locator(".version .badge").textContent(), "removed");
+    await go(PAGES.crate);
+    const row = page.locator(".version", { hasText: "leap years" });
+    assert.match(await row.textContent(), /1\.0\.0.*yanked.*the tides of leap years are an hour late/s);
+    await fine();
+    await context.close();
+  });
+
   it("copies an install line", async () => {
     const { page, context, go, fine } = await open(browser, server.url, { permissions: ["clipboard-read", "clipboard-write"] });
     await go(PAGES.crate);

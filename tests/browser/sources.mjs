@@ -118,6 +118,7 @@ function write_sources(folder) {
   pack(folder, { ...RTL, categories: ["web"] }, "# مرحبا\n\nهذه الحزمة تنشئ التقارير.\n\n日本語の説明。 🎉\n");
   pack(folder, { name: "gone-already", summary: "Gone, whatever it was" });
   pack(folder, { name: "gone-soon", summary: "Still there" });
+  pack(folder, { name: "withdrawn", summary: "Published by mistake", categories: ["science"] }, "# withdrawn");
   pack(folder, { name: "report", summary: "Nobody downloads it" });
   pack(folder, { name: "assets", summary: "Named like a folder of the site" }, "# assets");
   pack(folder, { name: "search", summary: "Named like a page of the site" });

@@ -130,6 +130,12 @@ async fn every_link_of_every_page_leads_to_what_is_there() {
     }
     let absent = text(&world, "p/crate/nowhere.html");
     assert!(absent.contains("is not in this registry") && absent.contains("../../p/crate/beta.html"), "{absent}");
+    // Sent for any path, so that nothing in it may count from there.
+    let missing = text(&world, "404.html");
+    assert!(
+        between(&missing, "href=\"", "\"").iter().all(|l| l.starts_with(PUBLIC) || l.starts_with('#')),
+        "{missing}"
+    );
     // Nothing is loaded from anywhere else, and no script stands in a page.
     for (key, bytes) in world.referee.objects().iter().filter(|(k, _)| k.ends_with(".html")) {
         let html = String::from_utf8_lossy(bytes);
