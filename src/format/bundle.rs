@@ -354,9 +354,9 @@ mod tests {
             [&tail[..found], to.as_bytes(), &tail[found + from.len()..]].concat()
         };
         for (from, to) in [
-            ("\"block\":4096", "\"block\":0"),
-            ("\"block\":4096", "\"block\":4097"),
-            ("\"block\":4096", "\"block\":18446744073709551615"),
+            ("\"block\":2048", "\"block\":0"),
+            ("\"block\":2048", "\"block\":2049"),
+            ("\"block\":2048", "\"block\":18446744073709551615"),
             ("\"body\":10000", "\"body\":18446744073709551615"),
             ("\"body\":10000", "\"body\":20000"),
             ("\"offset\":9000", "\"offset\":9001"),

@@ -100,3 +100,43 @@ impl<'de> Deserialize<'de> for Timestamp {
         s.parse().map_err(serde::de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn there_is_one_spelling() {
+        for good in ["1970-01-01T00:00:00Z", "2024-02-29T23:59:59Z", "9999-12-31T23:59:59Z"] {
+            assert_eq!(good.parse::<Timestamp>().unwrap().to_string(), good);
+        }
+        for bad in [
+            "",
+            "2026-11-23T15:20:57z",
+            "2026-11-23 15:20:57Z",
+            "2026-11-23T15:20:60Z",
+            "2023-02-29T00:00:00Z",
+            "2026-11-23T24:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-00-01T00:00:00Z",
+            "1969-12-31T23:59:59Z",
+            "+026-11-23T15:20:57Z",
+            "2026-11-23T15:20:5é",
+        ] {
+            assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_and_read_is_what_chrono_says(seconds in 0..=LAST, text in "[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9]Z") {
+            let pattern = "%Y-%m-%dT%H:%M:%SZ";
+            let time = Timestamp::from_unix(seconds);
+            prop_assert_eq!(time.to_string(), DateTime::<Utc>::from_timestamp(seconds, 0).unwrap().format(pattern).to_string());
+            prop_assert_eq!(time.to_string().parse::<Timestamp>().unwrap(), time);
+            let read = chrono::NaiveDateTime::parse_from_str(&text, pattern).ok().map(|t| Timestamp(t.and_utc().timestamp()));
+            prop_assert_eq!(text.parse().ok(), read.filter(|t| t.0 >= 0 && t.to_string() == text));
+        }
+    }
+}

@@ -25,7 +25,10 @@ use std::{
     fmt, io,
     ops::Range,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 use tantivy::{
     Directory, HasLen, Index, InvertedIndexReader, SegmentReader, TantivyDocument,
@@ -43,6 +46,10 @@ const STORE_CACHE: usize = 64;
 
 /// So many places of terms are kept for each bundle: to look one up takes a block to be decompressed.
 const TERM_CACHE: u64 = 16 << 10;
+
+/// From so many questions for misspelt names on there is a table of all names: to make it takes as long as about so many
+/// walks through the dictionary.
+const TABLE_AFTER: u32 = 16;
 
 /// Bytes of documents kept for each bundle, about: what stands well is an answer to many questions.
 const DOCUMENT_CACHE: u64 = 8 << 20;
@@ -252,8 +259,9 @@ pub(super) struct Reading {
     segment: Option<Segment>,
     /// `ends[i]` documents have one of the first `i + 1` standings.
     ends: Vec<u32>,
-    /// All names, from the first misspelt one on.
+    /// All names, once so many questions were for misspelt ones.
     names: OnceLock<Names>,
+    misspelt: AtomicU32,
     /// Where the lists of terms are, by field and term.
     terms: moka::sync::Cache<String, Option<TermInfo>>,
     shown: moka::sync::Cache<u32, Arc<Document>>,
@@ -308,6 +316,7 @@ impl Reading {
             segment,
             ends,
             names: OnceLock::new(),
+            misspelt: AtomicU32::new(0),
             terms: moka::sync::Cache::new(TERM_CACHE),
             shown: moka::sync::Cache::builder().weigher(weigh).max_capacity(DOCUMENT_CACHE).build(),
         })
@@ -354,11 +363,12 @@ impl Reading {
         self.reader().map(|r| r.inverted_index(field)).transpose().map_err(|e| self.failed(e))
     }
 
-    /// The table of all names, made when it is first asked for.
-    pub(super) fn names(&self, make: impl FnOnce() -> Result<Names>) -> Result<&Names> {
+    /// The table of all names, where misspelt ones are asked for often; `None` of a bundle held in parts.
+    pub(super) fn names(&self, make: impl FnOnce() -> Result<Names>) -> Result<Option<&Names>> {
         match self.names.get() {
-            Some(names) => Ok(names),
-            None => make().map(|names| self.names.get_or_init(|| names)),
+            Some(names) => Ok(Some(names)),
+            None if self.is_partial() || self.misspelt.fetch_add(1, Ordering::Relaxed) < TABLE_AFTER => Ok(None),
+            None => make().map(|names| Some(self.names.get_or_init(|| names))),
         }
     }
 

@@ -309,10 +309,9 @@ impl Finder<'_> {
 
     /// The documents whose names are at most so many mistakes away, those that stand best.
     fn typos(&self, name: &Name, mistakes: u8) -> Result<Vec<u32>> {
-        let mut out = if self.reading.is_partial() {
-            self.typos_in_dictionary(name, mistakes)?
-        } else {
-            self.reading.names(|| self.all_names())?.near(&name.exact, mistakes)
+        let mut out = match self.reading.names(|| self.all_names())? {
+            Some(names) => names.near(&name.exact, mistakes),
+            None => self.typos_in_dictionary(name, mistakes)?,
         };
         out.truncate(TYPOS);
         Ok(out)
@@ -340,15 +339,18 @@ impl Finder<'_> {
         })
     }
 
-    /// The same of a bundle held in parts, by what of the dictionary can hold such names.
+    /// The same by the dictionary: what of it can hold such names is read.
     fn typos_in_dictionary(&self, name: &Name, mistakes: u8) -> Result<Vec<u32>> {
         let field = self.reading.fields.name;
         let Some(inverted) = self.inverted(field)? else { return Ok(Vec::new()) };
         let query = FuzzyTermQuery::new(Term::from_field_text(field, &name.exact), mistakes, true);
         let automaton = query.automaton().map_err(|e| self.reading.failed(e))?;
-        // A mistake is rarely in the first letter, and what begins with another one is the larger part.
-        let Some(first) = name.exact.chars().next().map(String::from) else { return Ok(Vec::new()) };
-        let search = inverted.terms().search(automaton).ge(&first).lt(behind(&first));
+        let mut search = inverted.terms().search(automaton);
+        if self.reading.is_partial() {
+            // A mistake is rarely in the first letter, and what begins with another one is the larger part.
+            let Some(first) = name.exact.chars().next().map(String::from) else { return Ok(Vec::new()) };
+            search = search.ge(&first).lt(behind(&first));
+        }
         let mut stream = noting(|| search.into_stream()).map_err(|e| self.reading.failed(e))?;
         let mut terms = Vec::new();
         while stream.advance() {

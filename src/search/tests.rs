@@ -98,8 +98,39 @@ fn a_misspelt_name_is_found() {
 }
 
 #[test]
+fn the_dictionary_and_the_table_of_names_find_the_same() {
+    let count = 3000u64;
+    let name = |i: u64| {
+        let r = i.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let parts = ["ba", "du", "k-i", "lo", "m.e", "nu", "ra", "so"];
+        (0..4).map(|n| parts[usize::try_from(r >> (60 - 3 * n) & 7).unwrap()]).collect::<String>()
+    };
+    let documents: std::collections::BTreeMap<_, _> =
+        (0..count).map(|i| (name(i), document(&name(i), i, "x"))).collect();
+    let built = built(documents.into_values().collect());
+    // The first ones by the dictionary, later ones by the table.
+    let (fresh, used) = (|| open(&[&built]), open(&[&built]));
+    (0..40).for_each(|i| drop(names(&used, &format!("{}q", name(i)))));
+    let mut found = 0;
+    for i in 0..60 {
+        let (mut typo, at) = (name(i * 7), usize::try_from(i).unwrap() % 5);
+        match i % 4 {
+            0 => typo.insert(at, 'x'),
+            1 => drop(typo.remove(at)),
+            2 => typo.replace_range(at..=at, "zz"),
+            _ => typo = format!("{}{}", &typo[1..2], typo.replacen(&typo[1..2], "", 1)),
+        }
+        let answers = names(&fresh(), &typo);
+        assert_eq!(names(&used, &typo), answers, "{typo}");
+        found += u64::from(!answers.is_empty());
+    }
+    assert!(found > 40, "{found}");
+}
+
+#[test]
 fn names_that_begin_alike_are_found_whether_they_are_few_or_many() {
-    let named = |prefix: &str, count: u64| (0..count).map(|i| document(&format!("{prefix}{i:03}"), i, "x")).collect();
+    let named =
+        |prefix: &str, count: u64| (0..count).map(|i| document(&format!("{prefix}{i:03}"), i.pow(6), "x")).collect();
     let mut all: Vec<Document> = named("few-of-them-", 5);
     all.extend::<Vec<_>>(named("just-so-many-", 33));
     all.extend::<Vec<_>>(named("too-many-to-list-", 150));
