@@ -42,7 +42,7 @@ use tantivy::{
 };
 
 /// So many decompressed blocks of documents are kept for each bundle.
-const STORE_CACHE: usize = 64;
+const STORE_CACHE: usize = 128;
 
 /// So many places of terms are kept for each bundle: to look one up takes a block to be decompressed.
 const TERM_CACHE: u64 = 16 << 10;
@@ -473,10 +473,7 @@ fn open_segment(body: &Arc<Body>, fields: &Fields, documents: u32) -> tantivy::R
     if reader.max_doc() != documents {
         return Err(corrupt("it has another number of documents than its table says"));
     }
-    for field in [fields.name, fields.prefix, fields.words, fields.text, fields.kind] {
-        reader.inverted_index(field)?;
-    }
-    for field in [fields.license, fields.keyword, fields.category] {
+    for field in [fields.name, fields.text, fields.kind, fields.license, fields.keyword, fields.category] {
         reader.inverted_index(field)?;
     }
     let store = reader.get_store_reader(STORE_CACHE)?;

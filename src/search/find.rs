@@ -2,7 +2,7 @@
 
 use super::{
     bundle::{Reading, is_lacking, noting},
-    index::{LISTED_FROM, LISTED_PREFIX},
+    index::{LISTED_FROM, LISTED_PREFIX, MARK},
     names::{self, Names},
     query::{Condition, Named, Query, Wanted},
     rank::NameMatch,
@@ -140,9 +140,8 @@ impl Terms {
         let fields = &reading.fields;
         let mut words = Vec::with_capacity(asked.stems.len());
         for stem in &asked.stems {
-            let places = [fields.words, fields.text].map(|field| soft(f.term(field, stem)));
-            let [a, b] = places;
-            words.push([a?.flatten(), b?.flatten()]);
+            let (in_name, in_text) = (soft(f.marked(fields.text, stem)), soft(f.term(fields.text, stem)));
+            words.push([in_name?.flatten(), in_text?.flatten()]);
         }
         let names = soft(f.names(asked))?.unwrap_or_default();
         let allowed = soft(f.allowed(&asked.conditions))?.flatten();
@@ -175,15 +174,12 @@ impl Terms {
     /// The documents that have each word.
     pub(super) fn lists(&self, reading: &Reading) -> Result<Vec<WordList>> {
         let f = Finder { reading };
-        let fields = [
-            (reading.fields.words, IndexRecordOption::Basic, true),
-            (reading.fields.text, IndexRecordOption::WithFreqs, false),
-        ];
+        let options = [(IndexRecordOption::Basic, true), (IndexRecordOption::WithFreqs, false)];
         let mut out = Vec::with_capacity(2 * self.words.len());
         for (word, places) in self.words.iter().enumerate() {
-            for ((field, option, in_name), place) in fields.into_iter().zip(places) {
+            for ((option, in_name), place) in options.into_iter().zip(places) {
                 let Some(place) = place else { continue };
-                if let Some(Some(postings)) = soft(f.blocks(field, place, option))? {
+                if let Some(Some(postings)) = soft(f.blocks(reading.fields.text, place, option))? {
                     out.push(WordList { postings, word, in_name });
                 }
             }
@@ -210,7 +206,13 @@ impl Finder<'_> {
     }
 
     fn term(&self, field: Field, text: &str) -> Result<Option<TermInfo>> {
-        self.reading.term(field, text)
+        // Nobody asks for a list of another sort by writing it so.
+        if text.contains(MARK) { Ok(None) } else { self.reading.term(field, text) }
+    }
+
+    /// The list of another sort for a text.
+    fn marked(&self, field: Field, text: &str) -> Result<Option<TermInfo>> {
+        self.reading.term(field, &format!("{text}{MARK}"))
     }
 
     fn postings(&self, field: Field, term: &TermInfo, option: IndexRecordOption) -> Result<Option<SegmentPostings>> {
@@ -246,12 +248,12 @@ impl Finder<'_> {
         }
         // Many names that begin so have a list; few stand side by side in the dictionary.
         let listed = if name.exact.chars().count() <= LISTED_PREFIX {
-            soft(self.term(fields.prefix, &name.exact))?
+            soft(self.marked(fields.name, &name.exact))?
         } else {
             Some(None)
         };
         match listed {
-            Some(Some(term)) => lists.push((fields.prefix, term, NameMatch::Prefix)),
+            Some(Some(term)) => lists.push((fields.name, term, NameMatch::Prefix)),
             Some(None) => {
                 let terms = soft(self.prefixed(&name.exact))?.unwrap_or_default();
                 soft(self.all_documents(fields.name, &terms, |document| out.push((document, NameMatch::Prefix))))?;
@@ -302,7 +304,9 @@ impl Finder<'_> {
         let mut stream = range.into_stream().map_err(|e| self.reading.failed(e))?;
         let mut out = Vec::new();
         while out.len() < PREFIXES && stream.advance() {
-            out.push(stream.value().clone());
+            if is_name(stream.key()) {
+                out.push(stream.value().clone());
+            }
         }
         Ok(out)
     }
@@ -326,6 +330,9 @@ impl Finder<'_> {
             let mut stream = inverted.terms().stream().map_err(failed)?;
             let mut list: Option<BlockSegmentPostings> = None;
             while stream.advance() {
+                if !is_name(stream.key()) {
+                    continue;
+                }
                 match &mut list {
                     Some(list) => inverted.reset_block_postings_from_terminfo(stream.value(), list).map_err(failed)?,
                     None => list = self.blocks(field, stream.value(), IndexRecordOption::Basic)?,
@@ -354,7 +361,9 @@ impl Finder<'_> {
         let mut stream = noting(|| search.into_stream()).map_err(|e| self.reading.failed(e))?;
         let mut terms = Vec::new();
         while stream.advance() {
-            terms.push(stream.value().clone());
+            if is_name(stream.key()) {
+                terms.push(stream.value().clone());
+            }
         }
         let mut out = Vec::new();
         self.all_documents(field, &terms, |document| out.push(document))?;
@@ -440,6 +449,11 @@ impl Finder<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether an entry of the names' dictionary is one, and not a list of names that begin so.
+fn is_name(entry: &[u8]) -> bool {
+    entry.last().is_none_or(|last| char::from(*last) != MARK)
 }
 
 /// The least text behind all that begin so.

@@ -42,19 +42,18 @@ fn budget(documents: usize) -> usize {
 pub(crate) const WHOLE: u64 = 256 << 10;
 
 /// How much text one compressed block of documents holds: a hit costs one block.
-const STORE_BLOCK: usize = 8 << 10;
+const STORE_BLOCK: usize = 4 << 10;
+
+/// Behind a text, in the dictionary of the same field: a list of another sort for it. So both are found by one read.
+pub(super) const MARK: char = '\u{1}';
 
 /// The fields of the index.
 #[derive(Clone, Copy)]
 pub(super) struct Fields {
-    /// Whole names: as they are compared, and without separators.
+    /// Whole names: as they are compared, and without separators. With a [`MARK`], beginnings of up to [`LISTED_PREFIX`]
+    /// characters that more than [`LISTED_FROM`] names share, for the [`LISTED`] best packages each.
     pub(super) name: Field,
-    /// Beginnings of up to [`LISTED_PREFIX`] characters that more than [`LISTED_FROM`] names share, for the [`LISTED`] best
-    /// packages each.
-    pub(super) prefix: Field,
-    /// The words of names, stemmed.
-    pub(super) words: Field,
-    /// Words of names, summary, keywords and categories, stemmed, with positions.
+    /// Words of names, summary, keywords and categories, stemmed, with positions. With a [`MARK`], those of the name alone.
     pub(super) text: Field,
     pub(super) kind: Field,
     pub(super) license: Field,
@@ -79,8 +78,6 @@ pub(super) fn schema() -> (Schema, Fields) {
     let number = NumericOptions::default().set_fast();
     let fields = Fields {
         name: b.add_text_field("name", plain("raw")),
-        prefix: b.add_text_field("prefix", plain("raw")),
-        words: b.add_text_field("words", plain("stems")),
         text: b.add_text_field("text", TextOptions::default().set_indexing_options(positions)),
         kind: b.add_text_field("kind", plain("raw").set_fast("raw")),
         license: b.add_text_field("license", plain("raw").set_fast("raw")),
@@ -252,8 +249,8 @@ impl Making {
         Self { fields, listed, analyzer: words::analyzer(), stems: HashMap::new() }
     }
 
-    /// The stems of words, as the index takes them.
-    fn stems(&mut self, words: &[String]) -> String {
+    /// The stems of words, as the index takes them, with something behind each.
+    fn stems(&mut self, words: &[String], behind: &str) -> String {
         let mut out = String::new();
         for word in words {
             let stem = match self.stems.get(word) {
@@ -264,6 +261,7 @@ impl Making {
                 }
             };
             out.push_str(stem);
+            out.push_str(behind);
             out.push(' ');
         }
         out
@@ -276,17 +274,17 @@ impl Making {
         for form in &forms {
             out.add_text(f.name, form);
         }
-        self.list(&forms, |prefix| out.add_text(f.prefix, prefix));
-        let of_name = self.stems(&words::of_name(d.name.as_str()));
-        out.add_text(f.words, &of_name);
-        out.add_text(f.text, of_name);
-        out.add_text(f.text, self.stems(&words::of_text(&d.summary)));
+        self.list(&forms, |prefix| out.add_text(f.name, format!("{prefix}{MARK}")));
+        let of_name = words::of_name(d.name.as_str());
+        out.add_text(f.text, self.stems(&of_name, ""));
+        out.add_text(f.text, self.stems(&words::of_text(&d.summary), ""));
         for (field, values) in [(f.keyword, &d.keywords), (f.category, &d.categories)] {
             for value in values {
                 out.add_text(field, words::exact(value));
-                out.add_text(f.text, self.stems(&words::of_text(value)));
+                out.add_text(f.text, self.stems(&words::of_text(value), ""));
             }
         }
+        out.add_text(f.text, self.stems(&of_name, MARK.encode_utf8(&mut [0; 4])));
         out.add_text(f.kind, d.kind.as_str());
         for license in d.license.iter().flat_map(|l| words::licenses(l)) {
             out.add_text(f.license, license);
