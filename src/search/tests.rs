@@ -144,6 +144,8 @@ fn names_that_begin_alike_are_found_whether_they_are_few_or_many() {
     assert_eq!(total("fewofthem"), 5);
     assert_eq!(total("toomanyt"), 128);
     assert_eq!(total(&"l".repeat(36)), 34);
+    // A list is no name: nothing is a mistake away from it, neither in the dictionary nor in the table of names.
+    (0..20).for_each(|_| assert_eq!(total("just-sx"), 0));
     // A list holds the best.
     assert_eq!(names(&s, "too-m")[..2], ["too-many-to-list-149", "too-many-to-list-148"]);
     assert_eq!(names(&s, "toom")[..2], ["too-many-to-list-149", "too-many-to-list-148"]);
