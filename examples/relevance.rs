@@ -1,35 +1,22 @@
-//! Measures search on a list of records made by the example `npm`: how good it is, how fast, and what it costs to ask in place.
+//! Measures search on a list of records made by the example `npm`: how good it is, and what it costs to build and to ask in place.
 //! `cargo run --release --example relevance -- records.jsonl benches/relevance/queries.tsv`
 //!
 //! `docs/performance.md` quotes what it prints. The random choices have a fixed seed.
 
 #![expect(clippy::print_stdout, reason = "this is what it is for")]
 
+#[path = "../benches/relevance/dice.rs"]
+mod dice;
+
+use dice::Dice;
 use ggen_marketplace::{
     BuildOptions, Client, ClientOptions, Registry, SearchMode, SearchRequest, Searcher, SigningKey, Store,
     package::Timestamp,
 };
 use serde_json::Value;
-use std::{
-    collections::HashSet,
-    fs,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{collections::HashSet, fs, path::PathBuf, time::Instant};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-/// A generator whose numbers are the same everywhere.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % n as u64) as usize
-    }
-}
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
@@ -72,7 +59,6 @@ async fn main() -> Result<(), Failure> {
     quality(&searcher, &names, &queries).await?;
     plain(&lists[0], &queries)?;
     in_place(&dir.path().join("registry"), &pinned, &names).await?;
-    speed(&searcher, &names, &queries).await?;
     Ok(())
 }
 
@@ -119,7 +105,7 @@ async fn quality(searcher: &Searcher, names: &[String], queries: &str) -> Result
     let mut prefixes = Vec::new();
     for name in &popular {
         if name.len() >= 5 {
-            typos.push((misspelt(name, &mut dice), (*name).clone()));
+            typos.push((dice.misspelt(name), (*name).clone()));
         }
         if name.len() >= 4 {
             prefixes.push((name[..4].to_owned(), (*name).clone()));
@@ -295,76 +281,6 @@ mod far {
             self.inner.copy_opts(from, to, options).await
         }
     }
-}
-
-/// One letter left out, doubled, replaced or exchanged with the next one.
-fn misspelt(name: &str, dice: &mut Dice) -> String {
-    loop {
-        let mut letters: Vec<char> = name.chars().collect();
-        let at = dice.below(letters.len());
-        let letter = char::from(b'a' + dice.below(26) as u8);
-        match dice.below(4) {
-            0 => drop(letters.remove(at)),
-            1 => letters.insert(at, letter),
-            2 => letters[at] = letter,
-            _ if at + 1 < letters.len() => letters.swap(at, at + 1),
-            _ => continue,
-        }
-        let out: String = letters.into_iter().collect();
-        if out != name {
-            return out;
-        }
-    }
-}
-
-async fn speed(searcher: &Searcher, names: &[String], queries: &str) -> Result<(), Failure> {
-    let mut dice = Dice(7);
-    let text = fs::read_to_string(queries)?;
-    let mut words: Vec<&str> = text.lines().flat_map(|l| l.split('\t').next().unwrap_or_default().split(' ')).collect();
-    words.sort_unstable();
-    words.dedup();
-    let mut asked: Vec<String> = Vec::new();
-    for i in 0..1000 {
-        asked.push(match i % 4 {
-            0 => names[dice.below(5000.min(names.len()))].clone(),
-            1 => names[dice.below(names.len())].chars().take(3 + dice.below(3)).collect(),
-            _ => format!("{} {}", words[dice.below(words.len())], words[dice.below(words.len())]),
-        });
-    }
-    let mut times = Vec::new();
-    for round in 0..2 {
-        for text in &asked {
-            let began = Instant::now();
-            top(searcher, text, 10).await?;
-            if round == 1 {
-                times.push(began.elapsed());
-            }
-        }
-    }
-    times.sort_unstable();
-    let at = |share: f64| times[(times.len() as f64 * share) as usize].as_secs_f64() * 1e3;
-    println!("uncached: p50 {:.3} ms, p99 {:.3} ms, longest {:.3} ms", at(0.5), at(0.99), at(0.9999));
-    let running: Vec<_> = (0..2)
-        .map(|_| {
-            let (searcher, asked) = (searcher.clone(), asked.clone());
-            tokio::spawn(async move {
-                let (began, mut done) = (Instant::now(), 0u64);
-                while began.elapsed() < Duration::from_secs(3) {
-                    for text in &asked {
-                        top(&searcher, text, 10).await?;
-                        done += 1;
-                    }
-                }
-                Ok::<_, Failure>(done as f64 / began.elapsed().as_secs_f64())
-            })
-        })
-        .collect();
-    let mut rate = 0.0;
-    for one in running {
-        rate += one.await??;
-    }
-    println!("two threads, uncached: {rate:.0} queries a second");
-    Ok(())
 }
 
 fn cpu_seconds() -> f64 {

@@ -99,6 +99,12 @@ pub fn fuzz_format(raw: &[u8]) {
     format::parse_all(raw);
 }
 
+/// A search bundle of any bytes, opened and asked, for `fuzz/`.
+#[cfg(fuzzing)]
+pub fn fuzz_search(raw: &[u8]) {
+    search::ask_any(raw);
+}
+
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

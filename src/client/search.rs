@@ -172,7 +172,9 @@ impl Searcher {
         }
         let question = Answers::of(request)?;
         let results = Arc::new(client.timed(self.searching.answer(&question)).await?);
-        client.inner.search.results.insert(key, Arc::clone(&results));
+        if client.inner.options.memory > 0 {
+            client.inner.search.results.insert(key, Arc::clone(&results));
+        }
         Ok(results)
     }
 

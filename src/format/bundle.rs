@@ -13,7 +13,7 @@ use std::{collections::HashSet, ops::Range};
 
 /// The bundle format this program writes and the newest that it reads. It changes with every change of the search library's
 /// own files, too.
-pub const BUNDLE_VERSION: u32 = 1;
+pub const BUNDLE_VERSION: u32 = 2;
 
 const WHAT: &str = "search bundle";
 
@@ -21,10 +21,14 @@ const WHAT: &str = "search bundle";
 const MAGIC: &str = "ggen-market/search-bundle/";
 
 /// The smallest block.
-const MIN_BLOCK: u64 = 4096;
+const MIN_BLOCK: u64 = 2048;
 
 /// A bundle has at most about so many blocks, so that their hashes stay a quarter of a megabyte.
-const MAX_BLOCKS: u64 = 8192;
+const MAX_BLOCKS: u64 = 16_384;
+
+/// So many bytes of a block's sha256 stand in the tail, which every reader fetches. The key vouches for the body as it is, so a
+/// forger has to meet a given hash, and cannot choose two blocks that have the same one: 16 bytes are as good there as 32.
+const HASH: usize = 16;
 
 /// How a snapshot cites a bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,7 +132,7 @@ pub(crate) fn seal(mut body: Vec<u8>, table: &Table) -> (SearchBundle, Bytes) {
     tail.push(b'\n');
     let block = usize::try_from(table.block).unwrap_or(usize::MAX);
     for piece in body.chunks(block) {
-        tail.extend_from_slice(&Sha256::of(piece).0);
+        tail.extend_from_slice(&Sha256::of(piece).0[..HASH]);
     }
     for (offset, size) in &table.hot {
         // The ranges were read from this very body.
@@ -146,7 +150,8 @@ impl SearchBundle {
     pub(crate) fn split(&self, whole: &Bytes) -> Result<Tail, FormatError> {
         let at = self.link.size.checked_sub(self.tail.size).filter(|_| whole.len() as u64 == self.link.size);
         let at = at.and_then(|at| usize::try_from(at).ok()).ok_or_else(|| FormatError::malformed(WHAT, "no tail"))?;
-        self.read_tail(whole.slice(at..))
+        // A copy, so that whoever wants the whole as one piece of memory need not copy that.
+        self.read_tail(Bytes::copy_from_slice(&whole[at..]))
     }
 
     /// Checks a tail and reads it.
@@ -165,6 +170,11 @@ impl SearchBundle {
 }
 
 impl Tail {
+    /// The tail of a body that has none yet: it knows what the table says.
+    pub(crate) fn provisional(table: Table) -> Self {
+        Self { table, bytes: Bytes::new(), hashes: 0, hot: Vec::new() }
+    }
+
     /// Reads a tail whose digest was checked. Everything that is used as a place or a length later is checked here.
     pub(crate) fn read(bytes: Bytes) -> Result<Self, FormatError> {
         let wrong = |why: &str| FormatError::malformed(WHAT, why);
@@ -179,13 +189,14 @@ impl Tail {
         match version.parse::<u32>() {
             Ok(BUNDLE_VERSION) => {}
             Ok(found) if found > BUNDLE_VERSION => return Err(FormatError::Newer { what: WHAT, found }),
-            _ => return Err(wrong("no version that this program knows")),
+            Ok(found) => return Err(FormatError::Older { what: WHAT, found }),
+            Err(_) => return Err(wrong("no version")),
         }
         let (second, table) = line(first.end)?;
         let table: Table = serde_json::from_str(table).map_err(|e| FormatError::malformed(WHAT, e))?;
         table.check()?;
         let blocks = usize::try_from(table.body.div_ceil(table.block)).map_err(|_| wrong("too many blocks"))?;
-        let mut at = second.end + blocks.checked_mul(32).ok_or_else(|| wrong("too many blocks"))?;
+        let mut at = second.end + blocks.checked_mul(HASH).ok_or_else(|| wrong("too many blocks"))?;
         let mut hot = Vec::with_capacity(table.hot.len().min(bytes.len()));
         for (_, size) in &table.hot {
             hot.push(at);
@@ -204,11 +215,15 @@ impl Tail {
     /// Checks the bytes of a block.
     pub(crate) fn check_block(&self, number: u64, bytes: &[u8]) -> Result<(), FormatError> {
         let range = self.block_range(number);
-        let at = usize::try_from(number).unwrap_or(usize::MAX).saturating_mul(32).saturating_add(self.hashes);
-        let hash = self.bytes.get(at..at.saturating_add(32)).filter(|_| !range.is_empty());
-        let want = hash.and_then(|h| h.try_into().ok()).map(Sha256);
+        let at = usize::try_from(number).unwrap_or(usize::MAX).saturating_mul(HASH).saturating_add(self.hashes);
+        let want = self.bytes.get(at..at.saturating_add(HASH)).filter(|_| !range.is_empty());
         let want = want.ok_or_else(|| FormatError::malformed(WHAT, format!("it has no block {number}")))?;
-        super::check(bytes, &Link { raw: None, sha256: want, size: range.end - range.start })
+        let size = range.end - range.start;
+        if bytes.len() as u64 != size {
+            return Err(FormatError::Size { got: bytes.len() as u64, want: size });
+        }
+        let got = Sha256::of(bytes);
+        if got.0[..HASH] == *want { Ok(()) } else { Err(FormatError::Block { number, got }) }
     }
 
     /// Where in the body a block stands.
@@ -305,7 +320,7 @@ mod tests {
             let range = tail.block_range(number);
             let range = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
             tail.check_block(number, &bytes[range.clone()]).unwrap();
-            assert!(matches!(tail.check_block(number, &changed[range]), Err(FormatError::Digest { .. })), "{at}");
+            assert!(matches!(tail.check_block(number, &changed[range]), Err(FormatError::Block { .. })), "{at}");
         }
         assert!(tail.check_block(3, &[]).is_err());
         assert!(tail.check_block(u64::MAX, &[]).is_err());
@@ -322,6 +337,9 @@ mod tests {
         }
         let text = [format!("{MAGIC}{}\n", BUNDLE_VERSION + 1).as_bytes(), b"\xff"].concat();
         assert!(matches!(Tail::read(text.into()), Err(FormatError::Newer { .. })));
+        let text = format!("{MAGIC}{}\n", BUNDLE_VERSION - 1);
+        assert!(matches!(Tail::read(text.into()), Err(FormatError::Older { found: 1, .. })));
+        assert!(matches!(Tail::read(format!("{MAGIC}x\n").into()), Err(FormatError::Malformed { .. })));
         let other = SearchBundle { documents: 8, ..cited };
         assert!(matches!(other.split(&bytes), Err(FormatError::Malformed { .. })));
     }
@@ -336,9 +354,9 @@ mod tests {
             [&tail[..found], to.as_bytes(), &tail[found + from.len()..]].concat()
         };
         for (from, to) in [
-            ("\"block\":4096", "\"block\":0"),
-            ("\"block\":4096", "\"block\":4097"),
-            ("\"block\":4096", "\"block\":18446744073709551615"),
+            ("\"block\":2048", "\"block\":0"),
+            ("\"block\":2048", "\"block\":2049"),
+            ("\"block\":2048", "\"block\":18446744073709551615"),
             ("\"body\":10000", "\"body\":18446744073709551615"),
             ("\"body\":10000", "\"body\":20000"),
             ("\"offset\":9000", "\"offset\":9001"),
@@ -362,7 +380,7 @@ mod tests {
             bytes in prop::collection::vec(any::<u8>(), 0..300), cut in 0..400usize, flip in any::<(u16, u8)>(),
         ) {
             let _ = Tail::read(bytes.clone().into());
-            let with_magic = [format!("{MAGIC}1\n").as_bytes(), &bytes].concat();
+            let with_magic = [format!("{MAGIC}{BUNDLE_VERSION}\n").as_bytes(), &bytes].concat();
             let _ = Tail::read(with_magic.into());
             let (cited, whole) = sample();
             let mut tail = whole[whole.len() - usize::try_from(cited.tail.size).unwrap()..].to_vec();

@@ -80,6 +80,14 @@ pub enum FormatError {
         /// The digest the link promises.
         want: Sha256,
     },
+    /// Another digest than the table of a search bundle says.
+    #[error("sha256 {got} of block {number} is not the one in the table")]
+    Block {
+        /// Which block.
+        number: u64,
+        /// The digest found.
+        got: Sha256,
+    },
     /// The link promises more than this program ever reads at once.
     #[error("the link says {size} bytes; at most {max} are read")]
     TooLarge {
@@ -100,8 +108,16 @@ pub enum FormatError {
         reason: String,
     },
     /// Written by a later version of the format.
-    #[error("{what} of format {found}; this program reads up to {FORMAT_VERSION}")]
+    #[error("{what} of format {found}, which is later than this program")]
     Newer {
+        /// The type of object.
+        what: &'static str,
+        /// Its format version.
+        found: u32,
+    },
+    /// Written by an earlier version of the format, which is not read any more.
+    #[error("{what} of format {found}, which is not read any more")]
+    Older {
         /// The type of object.
         what: &'static str,
         /// Its format version.
@@ -121,6 +137,11 @@ impl FormatError {
             return Error::new(ErrorKind::Unsupported, format!("{place} is written in a newer format"))
                 .with_source(self)
                 .with_hint("upgrade ggen-market");
+        }
+        if matches!(self, Self::Older { .. }) {
+            return Error::new(ErrorKind::Unsupported, format!("{place} is written in an older format"))
+                .with_source(self)
+                .with_hint("the next release that is published writes a new one");
         }
         Error::new(ErrorKind::Untrusted, format!("{place} is not what it is cited as"))
             .with_source(self)

@@ -76,16 +76,19 @@ impl Registry {
             }
         }
         let tree = if head.snapshot.packages > 0 { self.with_tree(head, index::all).await? } else { Vec::new() };
+        // Each package is let go when its document is made: what is loaded of the tree can be loaded again.
+        head.tree.nodes = index::Nodes::default();
         let counts = Arc::clone(&batch.counts);
         let built = cpu::run(move || {
-            let mut all: Changed = tree.iter().map(|p| (p.label.to_string(), document(p))).collect();
-            all.extend(changed);
-            for (label, document) in &mut all {
-                if let (Some(document), Some(count)) = (document, counts.get(label)) {
-                    document.downloads = *count;
-                }
-            }
-            fold(all.into_values().flatten().collect())
+            let counted = |label: &str, mut document: Document| {
+                document.downloads = counts.get(label).copied().unwrap_or(document.downloads);
+                document
+            };
+            let of_tree = tree.into_iter().filter(|p| !changed.contains_key(&*p.label));
+            let of_tree = of_tree.filter_map(|p| Some(counted(&p.label, document(&p)?)));
+            let mut documents: Vec<Document> = of_tree.collect();
+            documents.extend(changed.into_iter().filter_map(|(label, d)| Some(counted(&label, d?))));
+            fold(documents)
         });
         let built = built.await?;
         Ok(Next { cited: vec![built.cited], new: Some(built) })

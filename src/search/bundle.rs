@@ -7,23 +7,28 @@
 use super::{
     document::Document,
     index::{self, Fields},
+    names::Names,
+    rank::Standing,
 };
 use crate::{
     Error, ErrorKind, Result,
     format::{
         FormatError,
-        bundle::{File, SearchBundle, Table, Tail, seal},
+        bundle::{File, SearchBundle, Table, Tail},
     },
-    package::Sha256,
+    package::{Link, Sha256},
 };
 use bytes::Bytes;
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::BTreeSet,
     fmt, io,
     ops::Range,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 use tantivy::{
     Directory, HasLen, Index, InvertedIndexReader, SegmentReader, TantivyDocument,
@@ -31,12 +36,23 @@ use tantivy::{
         DirectoryLock, FileHandle, Lock, OwnedBytes, WatchCallback, WatchHandle, WritePtr,
         error::{DeleteError, LockError, OpenReadError, OpenWriteError},
     },
+    postings::TermInfo,
     schema::{Field, Value as _},
     store::StoreReader,
 };
 
 /// So many decompressed blocks of documents are kept for each bundle.
-const STORE_CACHE: usize = 64;
+const STORE_CACHE: usize = 128;
+
+/// So many places of terms are kept for each bundle: to look one up takes a block to be decompressed.
+const TERM_CACHE: u64 = 16 << 10;
+
+/// From so many questions for misspelt names on there is a table of all names: to make it takes as long as about so many
+/// walks through the dictionary.
+const TABLE_AFTER: u32 = 16;
+
+/// Bytes of documents kept for each bundle, about: what stands well is an answer to many questions.
+const DOCUMENT_CACHE: u64 = 8 << 20;
 
 /// Bytes of blocks kept in memory for a bundle held in parts.
 const BLOCK_CACHE: u64 = 64 << 20;
@@ -48,11 +64,15 @@ thread_local! {
     /// What reads of this thread have lacked since the last [`attempt`] began. Reads happen deep inside tantivy, on the
     /// thread that asks.
     static LACKING: RefCell<BTreeSet<Lack>> = const { RefCell::new(BTreeSet::new()) };
+
+    /// Reads of what is not at hand give zeros ([`noting`]).
+    static NOTING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs something that reads bundles: what it gives, or the blocks that it lacks. Must not be nested.
 pub(super) fn attempt<T>(work: impl FnOnce() -> Result<T>) -> Result<Result<T, BTreeSet<Lack>>> {
     LACKING.with_borrow_mut(BTreeSet::clear);
+    NOTING.set(false);
     let out = work();
     let lacking = LACKING.with_borrow_mut(std::mem::take);
     if lacking.is_empty() { out.map(Ok) } else { Ok(Err(lacking)) }
@@ -63,11 +83,20 @@ pub(super) fn is_lacking() -> bool {
     LACKING.with_borrow(|l| !l.is_empty())
 }
 
+/// Runs something that reads one place after another and would stop at the first that is not at hand: of each such place it
+/// is given zeros, and so all are noted in one round. What comes out is worth nothing if something is lacking.
+pub(super) fn noting<T>(read: impl FnOnce() -> T) -> T {
+    NOTING.set(true);
+    let out = read();
+    NOTING.set(false);
+    out
+}
+
 /// Where the bytes of a body come from.
 enum Source {
     Whole(OwnedBytes),
     /// The same, and every read is noted: so it is found out what opening an index takes.
-    Noted(OwnedBytes, Mutex<Vec<Range<u64>>>),
+    Noted(Bytes, Mutex<Vec<Range<u64>>>),
     Parts {
         sha256: Sha256,
         blocks: moka::sync::Cache<u64, Bytes>,
@@ -88,7 +117,7 @@ impl Body {
                 if !range.is_empty() {
                     noted.lock().unwrap_or_else(PoisonError::into_inner).push(range.clone());
                 }
-                Ok(bytes.slice(to(range.start)?..to(range.end)?))
+                Ok(OwnedBytes::new(bytes.slice(to(range.start)?..to(range.end)?).to_vec()))
             }
             Source::Parts { sha256, blocks } => {
                 if let Some(bytes) = self.tail.hot(&range) {
@@ -122,6 +151,9 @@ impl Body {
             return Ok(OwnedBytes::new(out));
         }
         LACKING.with_borrow_mut(|l| l.extend(lacking));
+        if NOTING.get() {
+            return Ok(OwnedBytes::new(vec![0; usize::try_from(range.end - range.start).map_err(io::Error::other)?]));
+        }
         Err(io::Error::new(io::ErrorKind::WouldBlock, "not at hand yet"))
     }
 }
@@ -227,6 +259,12 @@ pub(super) struct Reading {
     segment: Option<Segment>,
     /// `ends[i]` documents have one of the first `i + 1` standings.
     ends: Vec<u32>,
+    /// All names, once so many questions were for misspelt ones.
+    names: OnceLock<Names>,
+    misspelt: AtomicU32,
+    /// Where the lists of terms are, by field and term.
+    terms: moka::sync::Cache<String, Option<TermInfo>>,
+    shown: moka::sync::Cache<u32, Arc<Document>>,
 }
 
 struct Segment {
@@ -263,9 +301,25 @@ impl Reading {
         let (_, fields) = index::schema();
         let segment = match documents {
             0 => None,
-            _ => Some(open_segment(&body, &fields, documents).map_err(|e| unreadable(cited, e))?),
+            _ => {
+                // Of a bundle that the key vouches for, and that is none, tantivy may think anything.
+                let open = std::panic::AssertUnwindSafe(|| open_segment(&body, &fields, documents));
+                let opened = std::panic::catch_unwind(open).unwrap_or_else(|_| Err(corrupt("it is no index")));
+                Some(opened.map_err(|e| unreadable(cited, e))?)
+            }
         };
-        Ok(Self { cited: *cited, fields, body, segment, ends })
+        let weigh = |_: &u32, d: &Arc<Document>| u32::try_from(400 + d.summary.len()).unwrap_or(u32::MAX);
+        Ok(Self {
+            cited: *cited,
+            fields,
+            body,
+            segment,
+            ends,
+            names: OnceLock::new(),
+            misspelt: AtomicU32::new(0),
+            terms: moka::sync::Cache::new(TERM_CACHE),
+            shown: moka::sync::Cache::builder().weigher(weigh).max_capacity(DOCUMENT_CACHE).build(),
+        })
     }
 
     pub(super) fn tail(&self) -> &Tail {
@@ -289,13 +343,16 @@ impl Reading {
         }
     }
 
-    /// The standing of a document, and whether it is yanked.
-    pub(super) fn standing(&self, document: u32) -> (u16, bool) {
-        let at = self.ends.partition_point(|end| *end <= document);
-        match self.body.tail.table.ranks.get(at) {
-            Some((standing, _)) => (*standing, false),
-            None => (0, true),
-        }
+    /// The standing of a document.
+    pub(super) fn standing(&self, document: u32) -> Standing {
+        let mut standings = self.standings();
+        standings.at = self.ends.partition_point(|end| *end <= document);
+        standings.of(document)
+    }
+
+    /// The standing of one document after another.
+    pub(super) fn standings(&self) -> Standings<'_> {
+        Standings { ends: &self.ends, ranks: &self.body.tail.table.ranks, at: 0 }
     }
 
     pub(super) fn reader(&self) -> Option<&SegmentReader> {
@@ -304,6 +361,29 @@ impl Reading {
 
     pub(super) fn inverted(&self, field: Field) -> Result<Option<Arc<InvertedIndexReader>>> {
         self.reader().map(|r| r.inverted_index(field)).transpose().map_err(|e| self.failed(e))
+    }
+
+    /// The table of all names, where misspelt ones are asked for often; `None` of a bundle held in parts.
+    pub(super) fn names(&self, make: impl FnOnce() -> Result<Names>) -> Result<Option<&Names>> {
+        match self.names.get() {
+            Some(names) => Ok(Some(names)),
+            None if self.is_partial() || self.misspelt.fetch_add(1, Ordering::Relaxed) < TABLE_AFTER => Ok(None),
+            None => make().map(|names| Some(self.names.get_or_init(|| names))),
+        }
+    }
+
+    /// Where the list of a term is; `None` where nothing has it.
+    pub(super) fn term(&self, field: Field, text: &str) -> Result<Option<TermInfo>> {
+        let mut key = String::with_capacity(text.len() + 4);
+        key.push(char::from_u32(field.field_id()).unwrap_or_default());
+        key.push_str(text);
+        if let Some(known) = self.terms.get(&key) {
+            return Ok(known);
+        }
+        let Some(inverted) = self.inverted(field)? else { return Ok(None) };
+        let found = inverted.terms().get(text.as_bytes()).map_err(|e| self.failed(e))?;
+        self.terms.insert(key, found.clone());
+        Ok(found)
     }
 
     /// A document by its number.
@@ -315,10 +395,39 @@ impl Reading {
         serde_json::from_str(&text).map_err(|e| self.failed(e))
     }
 
+    /// The same, from memory if it was shown before.
+    pub(super) fn shown(&self, number: u32) -> Result<Arc<Document>> {
+        if let Some(document) = self.shown.get(&number) {
+            return Ok(document);
+        }
+        let document = Arc::new(self.document(number)?);
+        self.shown.insert(number, Arc::clone(&document));
+        Ok(document)
+    }
+
     /// The error for a bundle whose bytes are right, and which cannot be read all the same.
     pub(super) fn failed(&self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         let what = format!("the search bundle {} cannot be read", self.cited.link.sha256.short());
         Error::new(ErrorKind::Unsupported, what).with_source(cause).with_hint("upgrade ggen-market")
+    }
+}
+
+/// The standing of documents that come in order.
+pub(super) struct Standings<'a> {
+    ends: &'a [u32],
+    ranks: &'a [(u16, u32)],
+    at: usize,
+}
+
+impl Standings<'_> {
+    pub(super) fn of(&mut self, document: u32) -> Standing {
+        while self.ends.get(self.at).is_some_and(|end| *end <= document) {
+            self.at += 1;
+        }
+        match self.ranks.get(self.at) {
+            Some((steps, _)) => Standing { steps: *steps, yanked: false },
+            None => Standing { steps: 0, yanked: true },
+        }
     }
 }
 
@@ -349,22 +458,22 @@ impl From<tantivy::TantivyError> for Unreadable {
     }
 }
 
+fn corrupt(what: &str) -> tantivy::TantivyError {
+    tantivy::TantivyError::DataCorruption(tantivy::error::DataCorruption::comment_only(what))
+}
+
 fn open_segment(body: &Arc<Body>, fields: &Fields, documents: u32) -> tantivy::Result<Segment> {
     let index = Index::open(BundleDirectory(Arc::clone(body)))?;
-    let wrong = |what: &str| tantivy::TantivyError::DataCorruption(tantivy::error::DataCorruption::comment_only(what));
     if index.schema() != index::schema().0 {
-        return Err(wrong("its fields are not those that this program knows"));
+        return Err(corrupt("its fields are not those that this program knows"));
     }
     let segments = index.searchable_segments()?;
-    let [segment] = &segments[..] else { return Err(wrong("it does not have one segment")) };
+    let [segment] = &segments[..] else { return Err(corrupt("it does not have one segment")) };
     let reader = SegmentReader::open(segment)?;
     if reader.max_doc() != documents {
-        return Err(wrong("it has another number of documents than its table says"));
+        return Err(corrupt("it has another number of documents than its table says"));
     }
-    for field in [fields.name, fields.prefix, fields.words, fields.text, fields.kind] {
-        reader.inverted_index(field)?;
-    }
-    for field in [fields.license, fields.keyword, fields.category] {
+    for field in [fields.name, fields.text, fields.kind, fields.license, fields.keyword, fields.category] {
         reader.inverted_index(field)?;
     }
     let store = reader.get_store_reader(STORE_CACHE)?;
@@ -372,12 +481,12 @@ fn open_segment(body: &Arc<Body>, fields: &Fields, documents: u32) -> tantivy::R
 }
 
 /// The ranges of a body that opening its index reads, in order and apart.
-pub(super) fn hot_ranges(body: &[u8], table: &Table) -> Result<Vec<(u64, u64)>> {
-    // A tail for the time being: what opens the index is the same code that will open the finished one.
-    let (cited, bytes) = seal(body.to_vec(), table);
-    let tail = cited.split(&bytes).map_err(|e| unreadable(&cited, e))?;
-    let source = Source::Noted(OwnedBytes::new(bytes.to_vec()), Mutex::new(Vec::new()));
-    let reading = Reading::open(&cited, tail, source)?;
+pub(super) fn hot_ranges(body: &Bytes, table: &Table) -> Result<Vec<(u64, u64)>> {
+    // What opens the index is the same code that will open the finished one.
+    let link = Link { raw: None, sha256: Sha256([0; 32]), size: 0 };
+    let cited = SearchBundle { documents: table.documents.into(), link, tail: link };
+    let source = Source::Noted(body.clone(), Mutex::new(Vec::new()));
+    let reading = Reading::open(&cited, Tail::provisional(table.clone()), source)?;
     let Source::Noted(_, noted) = &reading.body.source else { return Ok(Vec::new()) };
     let mut noted = std::mem::take(&mut *noted.lock().unwrap_or_else(PoisonError::into_inner));
     noted.sort_unstable_by_key(|r| (r.start, r.end));

@@ -1,29 +1,30 @@
 //! Finding: what one query matches in one bundle, and what that is worth.
 
 use super::{
-    bundle::{Reading, is_lacking},
-    index::LISTED_PREFIX,
+    bundle::{Reading, is_lacking, noting},
+    index::{LISTED_FROM, LISTED_PREFIX, MARK},
+    names::{self, Names},
     query::{Condition, Named, Query, Wanted},
-    rank::{Match, NameMatch, Score, Weights},
+    rank::NameMatch,
     words,
 };
 use crate::Result;
-use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 use tantivy::{
     DocSet, InvertedIndexReader, TERMINATED, Term,
-    postings::{Postings as _, SegmentPostings, TermInfo},
+    postings::{BlockSegmentPostings, Postings as _, SegmentPostings, TermInfo},
     query::FuzzyTermQuery,
     schema::{Field, IndexRecordOption},
 };
 
-/// How many names that begin alike are looked at.
-const PREFIXES: usize = 4096;
+/// How many names that begin alike are looked at where there is no list of them.
+const PREFIXES: usize = 8 * LISTED_FROM;
 
-/// How many names that are a mistake away.
+/// How many packages whose names are a mistake away: those that stand best.
 const TYPOS: usize = 256;
 
 /// Names of this length may be one mistake away, from the second on also two.
-const TYPO_LENGTHS: (usize, usize, usize) = (4, 8, 40);
+const TYPO_LENGTHS: (usize, usize, usize) = (4, 8, names::LONGEST);
 
 /// A query all of whose words stand in so many packages is meant as it is written.
 const COMMON: u64 = 40;
@@ -107,9 +108,17 @@ impl Asked {
 pub(super) struct Terms {
     /// For each word: in names, in texts.
     words: Vec<[Option<TermInfo>; 2]>,
-    /// Documents by their whole name.
-    names: BTreeMap<u32, NameMatch>,
-    allowed: Option<Set>,
+    /// Documents by their whole name, in order.
+    pub(super) names: Vec<(u32, NameMatch)>,
+    pub(super) allowed: Option<Set>,
+}
+
+/// The documents that have a word of the query.
+pub(super) struct WordList {
+    pub(super) postings: BlockSegmentPostings,
+    pub(super) word: usize,
+    /// In their names; else anywhere in their texts.
+    pub(super) in_name: bool,
 }
 
 /// What a step gave, or nothing where it lacks something: then the other steps still say what they lack.
@@ -131,9 +140,8 @@ impl Terms {
         let fields = &reading.fields;
         let mut words = Vec::with_capacity(asked.stems.len());
         for stem in &asked.stems {
-            let places = [fields.words, fields.text].map(|field| soft(f.term(field, stem)));
-            let [a, b] = places;
-            words.push([a?.flatten(), b?.flatten()]);
+            let (in_name, in_text) = (soft(f.marked(fields.text, stem)), soft(f.term(fields.text, stem)));
+            words.push([in_name?.flatten(), in_text?.flatten()]);
         }
         let names = soft(f.names(asked))?.unwrap_or_default();
         let allowed = soft(f.allowed(&asked.conditions))?.flatten();
@@ -147,16 +155,36 @@ impl Terms {
     /// Adds names that are so many mistakes away.
     pub(super) fn add_typos(&mut self, reading: &Reading, asked: &Asked, mistakes: u8) -> Result<()> {
         let Some(name) = asked.name.as_ref() else { return Ok(()) };
+        let known = self.names.len();
         for document in (Finder { reading }).typos(name, mistakes)? {
-            self.names.entry(document).or_insert(NameMatch::Typo(mistakes));
+            if self.names[..known].binary_search_by_key(&document, |(d, _)| *d).is_err() {
+                self.names.push((document, NameMatch::Typo(mistakes)));
+            }
         }
+        self.names.sort_unstable();
         Ok(())
     }
 
     /// Whether names were found that are surely what was meant: a good one, or several.
     pub(super) fn has_names(&self, reading: &Reading) -> bool {
         self.names.len() >= ENOUGH
-            || self.names.keys().next().is_some_and(|best| reading.standing(*best).0 >= WELL_KNOWN)
+            || self.names.first().is_some_and(|(best, _)| reading.standing(*best).steps >= WELL_KNOWN)
+    }
+
+    /// The documents that have each word.
+    pub(super) fn lists(&self, reading: &Reading) -> Result<Vec<WordList>> {
+        let f = Finder { reading };
+        let options = [(IndexRecordOption::Basic, true), (IndexRecordOption::WithFreqs, false)];
+        let mut out = Vec::with_capacity(2 * self.words.len());
+        for (word, places) in self.words.iter().enumerate() {
+            for ((option, in_name), place) in options.into_iter().zip(places) {
+                let Some(place) = place else { continue };
+                if let Some(Some(postings)) = soft(f.blocks(reading.fields.text, place, option))? {
+                    out.push(WordList { postings, word, in_name });
+                }
+            }
+        }
+        Ok(out)
     }
 }
 
@@ -178,8 +206,13 @@ impl Finder<'_> {
     }
 
     fn term(&self, field: Field, text: &str) -> Result<Option<TermInfo>> {
-        let Some(inverted) = self.inverted(field)? else { return Ok(None) };
-        inverted.terms().get(text.as_bytes()).map_err(|e| self.reading.failed(e))
+        // Nobody asks for a list of another sort by writing it so.
+        if text.contains(MARK) { Ok(None) } else { self.reading.term(field, text) }
+    }
+
+    /// The list of another sort for a text.
+    fn marked(&self, field: Field, text: &str) -> Result<Option<TermInfo>> {
+        self.reading.term(field, &format!("{text}{MARK}"))
     }
 
     fn postings(&self, field: Field, term: &TermInfo, option: IndexRecordOption) -> Result<Option<SegmentPostings>> {
@@ -187,43 +220,53 @@ impl Finder<'_> {
         inverted.read_postings_from_terminfo(term, option).map(Some).map_err(|e| self.reading.failed(e))
     }
 
+    fn blocks(&self, field: Field, term: &TermInfo, option: IndexRecordOption) -> Result<Option<BlockSegmentPostings>> {
+        let Some(inverted) = self.inverted(field)? else { return Ok(None) };
+        inverted.read_block_postings_from_terminfo(term, option).map(Some).map_err(|e| self.reading.failed(e))
+    }
+
     fn documents(&self, field: Field, term: &TermInfo, each: &mut dyn FnMut(u32)) -> Result<()> {
-        if let Some(mut postings) = self.postings(field, term, IndexRecordOption::Basic)? {
-            while postings.doc() != TERMINATED {
-                each(postings.doc());
+        if let Some(mut postings) = self.blocks(field, term, IndexRecordOption::Basic)? {
+            while !postings.docs().is_empty() {
+                postings.docs().iter().for_each(|document| each(*document));
                 postings.advance();
             }
         }
         Ok(())
     }
 
-    /// Documents whose name as a whole matches.
-    fn names(&self, asked: &Asked) -> Result<BTreeMap<u32, NameMatch>> {
-        let mut out = BTreeMap::new();
+    /// Documents whose name as a whole matches, in order.
+    fn names(&self, asked: &Asked) -> Result<Vec<(u32, NameMatch)>> {
+        let mut out = Vec::new();
         let Some(name) = &asked.name else { return Ok(out) };
         let fields = self.reading.fields;
-        let (mut lists, mut prefixed) = (Vec::new(), Vec::new());
+        let mut lists = Vec::new();
         for (text, what) in [(&name.exact, NameMatch::Exact), (&name.squashed, NameMatch::Squashed)] {
             if let Some(Some(term)) = soft(self.term(fields.name, text))? {
                 lists.push((fields.name, term, what));
             }
         }
-        if name.exact.chars().count() <= LISTED_PREFIX {
-            if let Some(Some(term)) = soft(self.term(fields.prefix, &name.exact))? {
-                lists.push((fields.prefix, term, NameMatch::Prefix));
-            }
+        // Many names that begin so have a list; few stand side by side in the dictionary.
+        let listed = if name.exact.chars().count() <= LISTED_PREFIX {
+            soft(self.marked(fields.name, &name.exact))?
         } else {
-            prefixed = soft(self.prefixed(&name.exact))?.unwrap_or_default();
+            Some(None)
+        };
+        match listed {
+            Some(Some(term)) => lists.push((fields.name, term, NameMatch::Prefix)),
+            Some(None) => {
+                let terms = soft(self.prefixed(&name.exact))?.unwrap_or_default();
+                soft(self.all_documents(fields.name, &terms, |document| out.push((document, NameMatch::Prefix))))?;
+            }
+            // Whether there is a list is not known yet. If there is none, these are needed next.
+            None => drop(soft(self.prefixed(&name.exact))?),
         }
         for (field, term, what) in lists {
-            soft(self.documents(field, &term, &mut |document| {
-                let at = out.entry(document).or_insert(what);
-                *at = what.max(*at);
-            }))?;
+            soft(self.documents(field, &term, &mut |document| out.push((document, what))))?;
         }
-        soft(self.all_documents(fields.name, &prefixed, |document| {
-            out.entry(document).or_insert(NameMatch::Prefix);
-        }))?;
+        // Of several matches of a document the best.
+        out.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
+        out.dedup_by_key(|(document, _)| *document);
         Ok(out)
     }
 
@@ -261,32 +304,71 @@ impl Finder<'_> {
         let mut stream = range.into_stream().map_err(|e| self.reading.failed(e))?;
         let mut out = Vec::new();
         while out.len() < PREFIXES && stream.advance() {
-            out.push(stream.value().clone());
+            if is_name(stream.key()) {
+                out.push(stream.value().clone());
+            }
         }
         Ok(out)
     }
 
-    fn typos(&self, name: &Name, distance: u8) -> Result<Vec<u32>> {
+    /// The documents whose names are at most so many mistakes away, those that stand best.
+    fn typos(&self, name: &Name, mistakes: u8) -> Result<Vec<u32>> {
+        let mut out = match self.reading.names(|| self.all_names())? {
+            Some(names) => names.near(&name.exact, mistakes),
+            None => self.typos_in_dictionary(name, mistakes)?,
+        };
+        out.truncate(TYPOS);
+        Ok(out)
+    }
+
+    /// All names, and the documents that have them.
+    fn all_names(&self) -> Result<Names> {
+        let field = self.reading.fields.name;
+        let failed = |e| self.reading.failed(e);
+        Names::gather(|add| {
+            let Some(inverted) = self.inverted(field)? else { return Ok(()) };
+            let mut stream = inverted.terms().stream().map_err(failed)?;
+            let mut list: Option<BlockSegmentPostings> = None;
+            while stream.advance() {
+                if !is_name(stream.key()) {
+                    continue;
+                }
+                match &mut list {
+                    Some(list) => inverted.reset_block_postings_from_terminfo(stream.value(), list).map_err(failed)?,
+                    None => list = self.blocks(field, stream.value(), IndexRecordOption::Basic)?,
+                }
+                while let Some(list) = list.as_mut().filter(|l| !l.docs().is_empty()) {
+                    list.docs().iter().for_each(|document| add(stream.key(), *document));
+                    list.advance();
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The same by the dictionary: what of it can hold such names is read.
+    fn typos_in_dictionary(&self, name: &Name, mistakes: u8) -> Result<Vec<u32>> {
         let field = self.reading.fields.name;
         let Some(inverted) = self.inverted(field)? else { return Ok(Vec::new()) };
-        let query = FuzzyTermQuery::new(Term::from_field_text(field, &name.exact), distance, true);
+        let query = FuzzyTermQuery::new(Term::from_field_text(field, &name.exact), mistakes, true);
         let automaton = query.automaton().map_err(|e| self.reading.failed(e))?;
         let mut search = inverted.terms().search(automaton);
         if self.reading.is_partial() {
-            // Not the whole dictionary: a mistake is rarely in the first letter. What is read is one stretch of it.
-            let Some(first) = name.exact.chars().next() else { return Ok(Vec::new()) };
-            let first = first.to_string();
-            let stretch = inverted.terms().range().ge(&first).lt(behind(&first));
-            stretch.into_stream().map_err(|e| self.reading.failed(e))?;
+            // A mistake is rarely in the first letter, and what begins with another one is the larger part.
+            let Some(first) = name.exact.chars().next().map(String::from) else { return Ok(Vec::new()) };
             search = search.ge(&first).lt(behind(&first));
         }
-        let mut stream = search.into_stream().map_err(|e| self.reading.failed(e))?;
+        let mut stream = noting(|| search.into_stream()).map_err(|e| self.reading.failed(e))?;
         let mut terms = Vec::new();
-        while terms.len() < TYPOS && stream.advance() {
-            terms.push(stream.value().clone());
+        while stream.advance() {
+            if is_name(stream.key()) {
+                terms.push(stream.value().clone());
+            }
         }
         let mut out = Vec::new();
         self.all_documents(field, &terms, |document| out.push(document))?;
+        out.sort_unstable();
+        out.dedup();
         Ok(out)
     }
 
@@ -369,6 +451,11 @@ impl Finder<'_> {
     }
 }
 
+/// Whether an entry of the names' dictionary is one, and not a list of names that begin so.
+fn is_name(entry: &[u8]) -> bool {
+    entry.last().is_none_or(|last| char::from(*last) != MARK)
+}
+
 /// The least text behind all that begin so.
 fn behind(prefix: &str) -> Vec<u8> {
     let mut out = prefix.as_bytes().to_vec();
@@ -377,93 +464,4 @@ fn behind(prefix: &str) -> Vec<u8> {
         *last += 1;
     }
     out
-}
-
-struct List {
-    postings: SegmentPostings,
-    word: usize,
-    in_name: bool,
-}
-
-/// Goes through all answers in a bundle, in the order of documents.
-pub(super) fn answers(
-    reading: &Reading,
-    terms: &Terms,
-    weights: &Weights,
-    everything: bool,
-    dead: Option<&Set>,
-    mut each: impl FnMut(u32, Score),
-) -> Result<()> {
-    let counts = |document: u32| {
-        !dead.is_some_and(|d| d.contains(document)) && terms.allowed.as_ref().is_none_or(|a| a.contains(document))
-    };
-    if everything {
-        let nothing = Match::default();
-        (0..reading.documents()).filter(|d| counts(*d)).for_each(|d| each(d, nothing.score(reading, d)));
-        return Ok(());
-    }
-    let f = Finder { reading };
-    let fields = [reading.fields.words, reading.fields.text];
-    let options = [IndexRecordOption::Basic, IndexRecordOption::WithFreqs];
-    let mut lists = Vec::new();
-    for (word, places) in terms.words.iter().enumerate() {
-        for (i, place) in places.iter().enumerate() {
-            let Some(place) = place else { continue };
-            if let Some(Some(postings)) = soft(f.postings(fields[i], place, options[i]))? {
-                lists.push(List { postings, word, in_name: i == 0 });
-            }
-        }
-    }
-    if is_lacking() {
-        return Ok(());
-    }
-    let mut names = terms.names.iter().peekable();
-    loop {
-        let next_name = names.peek().map_or(TERMINATED, |(d, _)| **d);
-        let document = lists.iter().map(|l| l.postings.doc()).min().unwrap_or(TERMINATED).min(next_name);
-        if document == TERMINATED {
-            return Ok(());
-        }
-        let mut found = Match::default();
-        for list in lists.iter_mut().filter(|l| l.postings.doc() == document) {
-            let share = weights.share[list.word];
-            if list.in_name {
-                found.in_name(list.word, share);
-            } else {
-                found.in_text(list.word, share, list.postings.term_freq());
-            }
-            list.postings.advance();
-        }
-        if next_name == document {
-            found.name = names.next().map(|(_, m)| *m);
-        }
-        if found.is_answer() && counts(document) {
-            each(document, found.score(reading, document));
-        }
-    }
-}
-
-/// The best answers, the best first.
-pub(super) struct Best<K> {
-    keep: usize,
-    heap: std::collections::BinaryHeap<Reverse<K>>,
-}
-
-impl<K: Ord> Best<K> {
-    pub(super) fn new(keep: usize) -> Self {
-        Self { keep, heap: std::collections::BinaryHeap::with_capacity(keep.min(1024) + 1) }
-    }
-
-    pub(super) fn add(&mut self, key: K) {
-        if self.heap.len() < self.keep {
-            self.heap.push(Reverse(key));
-        } else if self.heap.peek().is_some_and(|least| key > least.0) {
-            self.heap.pop();
-            self.heap.push(Reverse(key));
-        }
-    }
-
-    pub(super) fn into_sorted(self) -> Vec<K> {
-        self.heap.into_sorted_vec().into_iter().map(|Reverse(k)| k).collect()
-    }
 }

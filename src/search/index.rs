@@ -18,14 +18,17 @@ use tantivy::{
     index::{SegmentComponent, SegmentId, SegmentMeta},
     schema::{Field, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing, TextOptions},
     store::{Compressor, ZstdCompressor},
-    tokenizer::TokenizerManager,
+    tokenizer::{TextAnalyzer, TokenizerManager, WhitespaceTokenizer},
 };
 
 /// What segments are called: tantivy would take a random name.
 pub(super) const SEGMENT: &str = "00000000-0000-0000-0000-000000000001";
 
-/// The longest beginning of a name that has a list of its own.
-pub(super) const LISTED_PREFIX: usize = 6;
+/// The longest beginning of names that has a list of its own, in characters.
+pub(super) const LISTED_PREFIX: usize = 32;
+
+/// What more names than these begin with has a list; others are found side by side in the dictionary.
+pub(super) const LISTED_FROM: usize = 32;
 
 /// How many packages such a list holds: those that stand best.
 const LISTED: u32 = 128;
@@ -39,18 +42,18 @@ fn budget(documents: usize) -> usize {
 pub(crate) const WHOLE: u64 = 256 << 10;
 
 /// How much text one compressed block of documents holds: a hit costs one block.
-const STORE_BLOCK: usize = 8 << 10;
+const STORE_BLOCK: usize = 4 << 10;
+
+/// Behind a text, in the dictionary of the same field: a list of another sort for it. So both are found by one read.
+pub(super) const MARK: char = '\u{1}';
 
 /// The fields of the index.
 #[derive(Clone, Copy)]
 pub(super) struct Fields {
-    /// Whole names: as they are compared, and without separators.
+    /// Whole names: as they are compared, and without separators. With a [`MARK`], beginnings of up to [`LISTED_PREFIX`]
+    /// characters that more than [`LISTED_FROM`] names share, for the [`LISTED`] best packages each.
     pub(super) name: Field,
-    /// Beginnings of names of up to [`LISTED_PREFIX`] characters, for the [`LISTED`] best packages each.
-    pub(super) prefix: Field,
-    /// The words of names, stemmed.
-    pub(super) words: Field,
-    /// Words of names, summary, keywords and categories, stemmed, with positions.
+    /// Words of names, summary, keywords and categories, stemmed, with positions. With a [`MARK`], those of the name alone.
     pub(super) text: Field,
     pub(super) kind: Field,
     pub(super) license: Field,
@@ -70,13 +73,11 @@ pub(super) fn schema() -> (Schema, Fields) {
         let indexing = TextFieldIndexing::default().set_tokenizer(tokenizer).set_fieldnorms(false);
         TextOptions::default().set_indexing_options(indexing.set_index_option(IndexRecordOption::Basic))
     };
-    let positions = TextFieldIndexing::default().set_tokenizer("stemmed").set_fieldnorms(false);
+    let positions = TextFieldIndexing::default().set_tokenizer("stems").set_fieldnorms(false);
     let positions = positions.set_index_option(IndexRecordOption::WithFreqsAndPositions);
     let number = NumericOptions::default().set_fast();
     let fields = Fields {
         name: b.add_text_field("name", plain("raw")),
-        prefix: b.add_text_field("prefix", plain("raw")),
-        words: b.add_text_field("words", plain("stemmed")),
         text: b.add_text_field("text", TextOptions::default().set_indexing_options(positions)),
         kind: b.add_text_field("kind", plain("raw").set_fast("raw")),
         license: b.add_text_field("license", plain("raw").set_fast("raw")),
@@ -92,7 +93,8 @@ pub(super) fn schema() -> (Schema, Fields) {
 
 pub(super) fn tokenizers() -> TokenizerManager {
     let manager = TokenizerManager::default();
-    manager.register("stemmed", words::analyzer());
+    // What is indexed are stems already.
+    manager.register("stems", WhitespaceTokenizer::default());
     manager
 }
 
@@ -129,10 +131,11 @@ pub(crate) fn build(mut documents: Vec<Document>, reference: u32, mut replaces: 
         write_index(documents, &mut body, &mut table).map_err(failed)?;
     }
     (table.body, table.block) = (body.len() as u64, block_of(body.len() as u64));
+    let body = Bytes::from(body);
     if table.body > WHOLE {
         table.hot = bundle::hot_ranges(&body, &table)?;
     }
-    let (cited, bytes) = seal(body, &table);
+    let (cited, bytes) = seal(body.into(), &table);
     Ok(Built { cited, bytes })
 }
 
@@ -158,7 +161,7 @@ fn write_index(documents: Vec<Document>, body: &mut Vec<u8>, table: &mut Table) 
     let (schema, fields) = schema();
     let directory = RamDirectory::create();
     let settings = IndexSettings {
-        docstore_compression: Compressor::Zstd(ZstdCompressor { compression_level: Some(6) }),
+        docstore_compression: Compressor::Zstd(ZstdCompressor { compression_level: Some(3) }),
         docstore_compress_dedicated_thread: false,
         docstore_blocksize: STORE_BLOCK,
         ..IndexSettings::default()
@@ -167,10 +170,11 @@ fn write_index(documents: Vec<Document>, body: &mut Vec<u8>, table: &mut Table) 
     let mut writer =
         builder.single_segment_index_writer::<TantivyDocument>(directory.clone(), budget(documents.len()))?;
     let orders = orders(&documents);
-    let mut listed: HashMap<String, u32> = HashMap::new();
+    let mut making = Making::new(fields, &documents);
     for (document, order) in documents.into_iter().zip(orders) {
-        writer.add_document(indexed(&fields, &document, order, &mut listed))?;
+        writer.add_document(making.indexed(&document, order))?;
     }
+    drop(making);
     let index = writer.finalize()?;
     let metas = index.searchable_segment_metas()?;
     let pinned = index.new_segment_meta(SegmentId::from_uuid_string(SEGMENT).map_err(invalid)?, table.documents);
@@ -226,44 +230,117 @@ pub(super) fn sort_name(label: &str) -> String {
     format!("{name}/{kind}")
 }
 
-fn indexed(f: &Fields, d: &Document, order: u64, listed: &mut HashMap<String, u32>) -> TantivyDocument {
-    let mut out = TantivyDocument::new();
-    let name = d.name.as_str();
-    let (exact, squashed) = (words::exact(name), words::squashed(name));
-    let mut characters = exact.char_indices().map(|(i, _)| i).skip(1).collect::<Vec<_>>();
-    characters.push(exact.len());
-    for end in characters.into_iter().take(LISTED_PREFIX) {
-        let prefix = &exact[..end];
-        let count = listed.entry(prefix.to_owned()).or_default();
-        // Documents come with the best first.
-        if *count < LISTED {
-            *count += 1;
-            out.add_text(f.prefix, prefix);
+/// What is indexed of documents that come with the best first.
+struct Making {
+    fields: Fields,
+    /// How many packages each list of names that begin alike holds by now.
+    listed: HashMap<String, u32>,
+    analyzer: TextAnalyzer,
+    /// Words that were reduced before: to do it anew would take longer than everything else here.
+    stems: HashMap<String, String>,
+}
+
+impl Making {
+    fn new(fields: Fields, documents: &[Document]) -> Self {
+        let mut listed = HashMap::new();
+        shared_beginnings(documents, |prefix| {
+            listed.insert(prefix.to_owned(), 0);
+        });
+        Self { fields, listed, analyzer: words::analyzer(), stems: HashMap::new() }
+    }
+
+    /// The stems of words, as the index takes them, with something behind each.
+    fn stems(&mut self, words: &[String], behind: &str) -> String {
+        let mut out = String::new();
+        for word in words {
+            let stem = match self.stems.get(word) {
+                Some(stem) => stem,
+                None => {
+                    let stem = words::stem(&mut self.analyzer, word);
+                    self.stems.entry(word.clone()).or_insert(stem)
+                }
+            };
+            out.push_str(stem);
+            out.push_str(behind);
+            out.push(' ');
+        }
+        out
+    }
+
+    fn indexed(&mut self, d: &Document, order: u64) -> TantivyDocument {
+        let f = self.fields;
+        let mut out = TantivyDocument::new();
+        let forms = forms(d);
+        for form in &forms {
+            out.add_text(f.name, form);
+        }
+        self.list(&forms, |prefix| out.add_text(f.name, format!("{prefix}{MARK}")));
+        let of_name = words::of_name(d.name.as_str());
+        out.add_text(f.text, self.stems(&of_name, ""));
+        out.add_text(f.text, self.stems(&words::of_text(&d.summary), ""));
+        for (field, values) in [(f.keyword, &d.keywords), (f.category, &d.categories)] {
+            for value in values {
+                out.add_text(field, words::exact(value));
+                out.add_text(f.text, self.stems(&words::of_text(value), ""));
+            }
+        }
+        out.add_text(f.text, self.stems(&of_name, MARK.encode_utf8(&mut [0; 4])));
+        out.add_text(f.kind, d.kind.as_str());
+        for license in d.license.iter().flat_map(|l| words::licenses(l)) {
+            out.add_text(f.license, license);
+        }
+        out.add_u64(f.downloads, d.downloads);
+        out.add_u64(f.published, u64::try_from(d.published.unix()).unwrap_or(0));
+        out.add_u64(f.order, order);
+        let json = serde_json::to_string(d).unwrap_or_else(|e| unreachable!("a document serialises: {e}"));
+        out.add_text(f.document, json);
+        out
+    }
+
+    /// The lists that a package of that name is to stand in.
+    fn list(&mut self, forms: &[String], mut add: impl FnMut(&str)) {
+        for (i, form) in forms.iter().enumerate() {
+            for prefix in beginnings(form) {
+                // What is not shared, nothing longer is either.
+                let Some(count) = self.listed.get_mut(prefix) else { break };
+                if *count < LISTED && !forms[..i].iter().any(|f| f.starts_with(prefix)) {
+                    *count += 1;
+                    add(prefix);
+                }
+            }
         }
     }
-    if exact != squashed {
-        out.add_text(f.name, &squashed);
-    }
-    out.add_text(f.name, &exact);
-    let of_name = words::of_name(name);
-    out.add_text(f.words, of_name.join(" "));
-    out.add_text(f.text, of_name.join(" "));
-    out.add_text(f.text, words::of_text(&d.summary).join(" "));
-    for (field, values) in [(f.keyword, &d.keywords), (f.category, &d.categories)] {
-        for value in values {
-            out.add_text(field, words::exact(value));
-            out.add_text(f.text, words::of_text(value).join(" "));
-        }
-    }
-    out.add_text(f.kind, d.kind.as_str());
-    for license in d.license.iter().flat_map(|l| words::licenses(l)) {
-        out.add_text(f.license, license);
-    }
-    out.add_u64(f.downloads, d.downloads);
-    out.add_u64(f.published, u64::try_from(d.published.unix()).unwrap_or(0));
-    out.add_u64(f.order, order);
-    out.add_text(f.document, serde_json::to_string(d).unwrap_or_else(|e| unreachable!("a document serialises: {e}")));
+}
+
+/// A name as it is compared and, if that is another one, without separators.
+fn forms(d: &Document) -> Vec<String> {
+    let mut out = vec![words::exact(d.name.as_str()), words::squashed(d.name.as_str())];
+    out.dedup();
     out
+}
+
+/// The beginnings of a name that may have a list, the shortest first.
+fn beginnings(name: &str) -> impl Iterator<Item = &str> {
+    let ends = name.char_indices().map(|(i, _)| i).skip(1).chain([name.len()]);
+    ends.take(LISTED_PREFIX).map(|end| &name[..end])
+}
+
+/// What more than [`LISTED_FROM`] names begin with.
+fn shared_beginnings(documents: &[Document], mut each: impl FnMut(&str)) {
+    let mut names: Vec<String> = documents.iter().flat_map(forms).collect();
+    names.sort_unstable();
+    names.dedup();
+    // The names that begin alike stand side by side: if more than so many do, the first and the last of that many do.
+    let mut last = "";
+    for window in names.windows(LISTED_FROM + 1) {
+        let (first, behind) = (window[0].as_str(), window[LISTED_FROM].as_str());
+        for prefix in beginnings(first).take_while(|p| behind.starts_with(p)) {
+            if !last.starts_with(prefix) {
+                each(prefix);
+            }
+        }
+        last = first;
+    }
 }
 
 /// That these documents of an earlier bundle do not count any more.

@@ -1,7 +1,5 @@
 //! What a match is worth. All parts of a score are added up, so that each can be shown.
 
-use super::bundle::Reading;
-
 /// All words of the query, found in the text once each, are worth so much.
 const TEXT: f32 = 6.0;
 /// All words of the query, found in the name, are worth so much more.
@@ -89,10 +87,33 @@ impl Weights {
     }
 }
 
-/// Collects what one document matches.
+/// What a word is worth that stands so often in a text: BM25's saturation, without regard to length, since a summary is short.
+pub(super) struct Saturation([f32; 17]);
+
+impl Saturation {
+    pub(super) fn new(share: f32) -> Self {
+        Self(std::array::from_fn(|times| {
+            let tf = times as f32;
+            share * (tf * 2.2 / (tf + 1.2))
+        }))
+    }
+
+    pub(super) fn of(&self, frequency: u32) -> f32 {
+        self.0[frequency.min(16) as usize]
+    }
+}
+
+/// How a package stands without regard to the question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) steps: u16,
+    pub(super) yanked: bool,
+}
+
+/// What one document matches.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Match {
-    words: u64,
+    some: bool,
     coverage: f32,
     text: f32,
     in_name: f32,
@@ -100,24 +121,14 @@ pub(super) struct Match {
 }
 
 impl Match {
-    /// The word stands so often in its text. BM25's saturation, without regard to length: a summary is short.
-    pub(super) fn in_text(&mut self, word: usize, share: f32, frequency: u32) {
-        let tf = frequency.min(16) as f32;
-        self.text += share * (tf * 2.2 / (tf + 1.2));
-        self.cover(word, share);
-    }
-
-    pub(super) fn in_name(&mut self, word: usize, share: f32) {
-        self.in_name += share;
-        self.cover(word, share);
-    }
-
-    fn cover(&mut self, word: usize, share: f32) {
-        let bit = 1u64 << (word & 63);
-        if self.words & bit == 0 {
-            self.words |= bit;
-            self.coverage += share;
+    /// `words` has a bit for each word of the query that it has anywhere.
+    pub(super) fn new(mut words: u32, text: f32, in_name: f32, weights: &Weights) -> Self {
+        let (some, mut coverage) = (words != 0, 0.0);
+        while words != 0 {
+            coverage += weights.share[words.trailing_zeros() as usize];
+            words &= words - 1;
         }
+        Self { some, coverage, text, in_name, name: None }
     }
 
     pub(super) fn is_answer(&self) -> bool {
@@ -126,18 +137,26 @@ impl Match {
 
     /// How much of the query it answers: what stands well counts only as far as it is an answer.
     fn relevance(&self) -> f32 {
-        if self.name.is_some() || self.words == 0 { 1.0 } else { self.coverage.powf(PARTLY) }
+        if self.name.is_some() || !self.some { 1.0 } else { self.coverage.min(1.0).powf(PARTLY) }
     }
 
-    pub(super) fn score(&self, reading: &Reading, document: u32) -> Score {
-        let (standing, yanked) = reading.standing(document);
+    /// No score is higher. Cheaper than the score.
+    pub(super) fn most(&self, standing: Standing) -> f32 {
+        self.parts(standing, 1.0).total()
+    }
+
+    pub(super) fn score(&self, standing: Standing) -> Score {
+        self.parts(standing, self.relevance())
+    }
+
+    fn parts(&self, standing: Standing, relevance: f32) -> Score {
         Score {
             text: TEXT * self.text * self.coverage,
             in_name: IN_NAME * self.in_name,
             complete: if self.coverage > 0.999 { COMPLETE } else { 0.0 },
             name: self.name.map_or(0.0, NameMatch::worth),
-            standing: DOUBLING * f32::from(standing) / 32.0 * self.relevance(),
-            yanked: if yanked { YANKED } else { 0.0 },
+            standing: DOUBLING * f32::from(standing.steps) / 32.0 * relevance,
+            yanked: if standing.yanked { YANKED } else { 0.0 },
         }
     }
 }

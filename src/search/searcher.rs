@@ -1,9 +1,10 @@
 //! Asking several bundles as if they were one.
 
 use super::{
+    answers::{Answer, Best, answers},
     bundle::{Reading, attempt, is_lacking},
     document::Document,
-    find::{self, Asked, Best, Set, Terms},
+    find::{self, Asked, Set, Terms},
     index::sort_name,
     query::{Condition, Named, Query},
     rank::{Score, Weights},
@@ -289,20 +290,27 @@ impl Searching {
         let mut total = 0;
         for (bundle, (reading, terms)) in self.readings.iter().zip(terms).enumerate() {
             let reading = &reading.0;
-            let Some(column) = order_column(reading, request.order)? else { continue };
+            let column = match order_column(reading, request.order) {
+                Err(_) if is_lacking() => continue,
+                column => column?,
+            };
             let dead = self.dead[bundle].as_ref();
-            let mut best_here = Best::new(keep);
-            find::answers(reading, terms, weights, asked.is_everything(), dead, |document, score| {
+            let mut best_here = Best::new(if by_name { keep } else { 0 });
+            answers(reading, terms, weights, asked.is_everything(), dead, |answer| {
                 total += 1;
-                let place = Place { key: column(document, &score), bundle, document, score };
-                if by_name {
-                    best_here.add(place);
-                } else {
-                    best.add(place);
-                }
+                let Answer { document, found, standing } = answer;
                 if let Some(counted) = counted.get_mut(bundle) {
-                    counted.push(document);
+                    counted.push(*document);
                 }
+                let best = if by_name { &mut best_here } else { &mut best };
+                let most = column.as_ref().map_or_else(|| found.most(*standing).into(), |column| column(*document));
+                // Of two with the same key the earlier one is better, and that is there already.
+                if best.least().is_some_and(|least: &Place| most <= least.key) {
+                    return;
+                }
+                let score = found.score(*standing);
+                let key = column.as_ref().map_or_else(|| score.total().into(), |column| column(*document));
+                best.add(Place { key, bundle, document: *document, score });
             })?;
             best_here.into_sorted().into_iter().for_each(|p| best.add(p));
         }
@@ -314,7 +322,7 @@ impl Searching {
         let wanted = if by_name { 0 } else { request.offset };
         let mut out = Vec::new();
         for place in places.into_iter().skip(wanted) {
-            match self.readings[place.bundle].0.document(place.document) {
+            match self.readings[place.bundle].0.shown(place.document) {
                 Ok(document) => out.push((document, place.score)),
                 Err(_) if is_lacking() => {}
                 Err(e) => return Err(e),
@@ -325,7 +333,7 @@ impl Searching {
             out.drain(..request.offset.min(out.len()));
             out.truncate(request.limit);
         }
-        Ok(out.into_iter().map(|(document, score)| hit(document, &score, request.explain)).collect())
+        Ok(out.into_iter().map(|(document, score)| hit(&document, &score, request.explain)).collect())
     }
 
     fn facets(&self, counted: &[Vec<u32>]) -> Result<Vec<Facet>> {
@@ -353,25 +361,20 @@ fn stumbled() -> Error {
         .with_hint("upgrade ggen-market")
 }
 
-/// By what a document is ordered: more comes first.
-type Key = Box<dyn Fn(u32, &Score) -> f64>;
+/// By what a document is ordered where it is not the score: more comes first.
+type Column = Box<dyn Fn(u32) -> f64>;
 
-/// `None` when the column is still to be fetched.
-fn order_column(reading: &Reading, order: SearchOrder) -> Result<Option<Key>> {
+fn order_column(reading: &Reading, order: SearchOrder) -> Result<Option<Column>> {
     let name = match order {
-        SearchOrder::Relevance => return Ok(Some(Box::new(|_, score| f64::from(score.total())))),
+        SearchOrder::Relevance => return Ok(None),
         SearchOrder::Downloads => "downloads",
         SearchOrder::Recent => "published",
         SearchOrder::Name => "order",
     };
-    let Some(reader) = reading.reader() else { return Ok(Some(Box::new(|_, _| 0.0))) };
-    let column = match reader.fast_fields().u64(name) {
-        Ok(column) => column.first_or_default_col(0),
-        Err(_) if is_lacking() => return Ok(None),
-        Err(e) => return Err(reading.failed(e)),
-    };
+    let Some(reader) = reading.reader() else { return Ok(None) };
+    let column = reader.fast_fields().u64(name).map_err(|e| reading.failed(e))?.first_or_default_col(0);
     let sign = if order == SearchOrder::Name { -1.0 } else { 1.0 };
-    Ok(Some(Box::new(move |document, _| sign * column.get_val(document) as f64)))
+    Ok(Some(Box::new(move |document| sign * column.get_val(document) as f64)))
 }
 
 /// How many of these documents have each value of a field.
@@ -395,17 +398,17 @@ fn count_values(reading: &Reading, field: &str, documents: &[u32]) -> Result<Vec
     Ok(out)
 }
 
-fn hit(d: Document, score: &Score, explain: bool) -> SearchHit {
+fn hit(d: &Document, score: &Score, explain: bool) -> SearchHit {
     SearchHit {
         kind: d.kind,
-        name: d.name,
-        version: d.version,
-        summary: d.summary,
+        name: d.name.clone(),
+        version: d.version.clone(),
+        summary: d.summary.clone(),
         downloads: d.downloads,
         published: d.published,
-        license: d.license,
-        keywords: d.keywords,
-        categories: d.categories,
+        license: d.license.clone(),
+        keywords: d.keywords.clone(),
+        categories: d.categories.clone(),
         yanked: d.yanked,
         score: score.total(),
         explanation: if explain { score.parts() } else { Vec::new() },

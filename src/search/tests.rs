@@ -98,6 +98,79 @@ fn a_misspelt_name_is_found() {
 }
 
 #[test]
+fn the_dictionary_and_the_table_of_names_find_the_same() {
+    let count = 3000u64;
+    let name = |i: u64| {
+        let r = i.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let parts = ["ba", "du", "k-i", "lo", "m.e", "nu", "ra", "so"];
+        (0..4).map(|n| parts[usize::try_from(r >> (60 - 3 * n) & 7).unwrap()]).collect::<String>()
+    };
+    let documents: std::collections::BTreeMap<_, _> =
+        (0..count).map(|i| (name(i), document(&name(i), i, "x"))).collect();
+    let built = built(documents.into_values().collect());
+    // The first ones by the dictionary, later ones by the table.
+    let (fresh, used) = (|| open(&[&built]), open(&[&built]));
+    (0..40).for_each(|i| drop(names(&used, &format!("{}q", name(i)))));
+    let mut found = 0;
+    for i in 0..60 {
+        let (mut typo, at) = (name(i * 7), usize::try_from(i).unwrap() % 5);
+        match i % 4 {
+            0 => typo.insert(at, 'x'),
+            1 => drop(typo.remove(at)),
+            2 => typo.replace_range(at..=at, "zz"),
+            _ => typo = format!("{}{}", &typo[1..2], typo.replacen(&typo[1..2], "", 1)),
+        }
+        let answers = names(&fresh(), &typo);
+        assert_eq!(names(&used, &typo), answers, "{typo}");
+        found += u64::from(!answers.is_empty());
+    }
+    assert!(found > 40, "{found}");
+}
+
+#[test]
+fn names_that_begin_alike_are_found_whether_they_are_few_or_many() {
+    let named =
+        |prefix: &str, count: u64| (0..count).map(|i| document(&format!("{prefix}{i:03}"), i.pow(6), "x")).collect();
+    let mut all: Vec<Document> = named("few-of-them-", 5);
+    all.extend::<Vec<_>>(named("just-so-many-", 33));
+    all.extend::<Vec<_>>(named("too-many-to-list-", 150));
+    all.extend::<Vec<_>>(named(&"l".repeat(40), 34));
+    let s = open(&[&built(all)]);
+    let total = |text: &str| ask(&s, &SearchRequest::new(text)).total;
+    for (prefix, count) in [("few-of", 5), ("f", 5), ("just-so", 33), ("just-so-many-01", 10), ("too-man", 128)] {
+        assert_eq!(total(prefix), count, "{prefix}");
+    }
+    // Without separators too, and each package once.
+    assert_eq!(total("fewofthem"), 5);
+    assert_eq!(total("toomanyt"), 128);
+    assert_eq!(total(&"l".repeat(36)), 34);
+    // A list is no name: nothing is a mistake away from it, neither in the dictionary nor in the table of names.
+    (0..20).for_each(|_| assert_eq!(total("just-sx"), 0));
+    // A list holds the best.
+    assert_eq!(names(&s, "too-m")[..2], ["too-many-to-list-149", "too-many-to-list-148"]);
+    assert_eq!(names(&s, "toom")[..2], ["too-many-to-list-149", "too-many-to-list-148"]);
+}
+
+#[test]
+fn of_many_answers_the_best_are_kept_whatever_their_order() {
+    // More documents than a stretch holds; every one is an answer, and the best texts stand badly.
+    let summary = |i: u64| ["red", "red blue", "red red blue green"][usize::try_from(i % 3).unwrap()];
+    let all: Vec<_> = (0..5000).map(|i| document(&format!("p{i}"), 1 << (i % 20), summary(i))).collect();
+    let s = open(&[&built(all)]);
+    let mut request = SearchRequest::new("red blue");
+    request.explain = true;
+    request.limit = 5000;
+    let every = ask(&s, &request);
+    assert_eq!(every.total, 1667 + 1666);
+    assert!(every.hits.is_sorted_by(|a, b| a.score >= b.score));
+    for (offset, limit) in [(0, 1), (0, 10), (7, 20), (1000, 300)] {
+        (request.offset, request.limit) = (offset, limit);
+        let some = ask(&s, &request);
+        assert_eq!((some.total, &some.hits[..]), (every.total, &every.hits[offset..offset + limit]));
+    }
+}
+
+#[test]
 fn conditions_narrow_and_orders_hold() {
     let s = open(&[&built(sample())]);
     assert_eq!(names(&s, "\"based http\""), ["axios", "react-http"]);
@@ -174,4 +247,20 @@ fn nothing_is_found_in_nothing_and_requests_have_bounds() {
     let mut request = SearchRequest::new("x");
     request.limit = 10_001;
     assert_eq!(Answers::of(&request).err().unwrap().kind(), ErrorKind::Invalid);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+    #[test]
+    fn no_bundle_makes_the_program_panic(
+        changes in proptest::collection::vec(proptest::prelude::any::<(u16, u8)>(), 1..8), cut in 0..200usize,
+    ) {
+        let mut bytes = built(sample()).bytes.to_vec();
+        bytes.truncate(bytes.len() - cut % 2 * cut);
+        for (at, value) in changes {
+            let at = usize::from(at) % bytes.len();
+            bytes[at] = value;
+        }
+        super::ask_any(&bytes);
+    }
 }

@@ -51,13 +51,13 @@ fn search_bundle(bytes: &[u8], cited: &Value) {
     let (body, tail) = bytes.split_at(bytes.len() - size);
     assert_eq!(cited["tail"]["sha256"], hex(tail));
     let mut lines = tail.splitn(3, |b| *b == b'\n');
-    assert_eq!(lines.next().unwrap(), b"ggen-market/search-bundle/1");
+    assert_eq!(lines.next().unwrap(), b"ggen-market/search-bundle/2");
     let table: Value = serde_json::from_slice(lines.next().unwrap()).unwrap();
     assert_eq!((&table["documents"], table["body"].as_u64()), (&cited["documents"], Some(body.len() as u64)));
     let blocks: Vec<_> = body.chunks(usize::try_from(table["block"].as_u64().unwrap()).unwrap()).collect();
-    let (hashes, hot) = lines.next().unwrap().split_at(blocks.len() * 32);
-    for (block, hash) in blocks.iter().zip(hashes.chunks(32)) {
-        assert_eq!(Sha256::digest(block)[..], *hash);
+    let (hashes, hot) = lines.next().unwrap().split_at(blocks.len() * 16);
+    for (block, hash) in blocks.iter().zip(hashes.chunks(16)) {
+        assert_eq!(Sha256::digest(block)[..16], *hash);
     }
     let copies = table.get("hot").and_then(Value::as_array).into_iter().flatten();
     let number = |n: &Value| usize::try_from(n.as_u64().unwrap()).unwrap();
