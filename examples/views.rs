@@ -136,11 +136,11 @@ fn add(sources: &Path, crates: bool, i: u32, version: &str) -> Result<()> {
     }
     let manifest = format!(
         "[package]\nname = \"{name}\"\nversion = \"{version}\"\ndescription = \"{}\"\nlicense = \"MIT\"\n\
-         keywords = [\"keyword-{}\", \"even-{}\"]\ncategories = [\"category-{}\"]\n[dependencies]\nserde = \"1\"\npackage-{} = {{ version = \"1\", optional = true }}\n[features]\nf = [\"dep:package-{}\"]\n",
+         keywords = [\"{}\", \"{}\"]\ncategories = [\"{}\"]\n[dependencies]\nserde = \"1\"\npackage-{} = {{ version = \"1\", optional = true }}\n[features]\nf = [\"dep:package-{}\"]\n",
         description(i),
-        i % 997,
-        i % 2,
-        i % 41,
+        word(i % 997),
+        word(i % 53),
+        word(i % 41),
         i / 2,
         i / 2
     );
@@ -154,11 +154,13 @@ fn add(sources: &Path, crates: bool, i: u32, version: &str) -> Result<()> {
 
 /// A sentence of words, some of which many packages have and some few.
 fn description(i: u32) -> String {
-    let word = |n: u32| {
-        let letters = |n: u32| char::from(b'a' + u8::try_from(n % 26).unwrap_or(0));
-        let n = n.wrapping_mul(2_654_435_761);
-        (0..4 + n % 4).map(|k| letters(n >> (k * 3))).collect::<String>()
-    };
     let words: Vec<String> = [i % 7, i % 101, i % 1009, i % 5003, i].into_iter().map(word).collect();
     format!("Does {}", words.join(" and "))
+}
+
+/// A word of some letters.
+fn word(n: u32) -> String {
+    let letter = |n: u32| char::from(b'a' + u8::try_from(n % 26).unwrap_or(0));
+    let n = n.wrapping_add(1).wrapping_mul(2_654_435_761);
+    (0..4 + n % 4).map(|k| letter(n >> (k * 3))).collect()
 }
