@@ -23,9 +23,6 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 /// How often a writer that loses its slot plans anew. Each loss means that somebody else won, so the registry moves on.
 const ATTEMPTS: u32 = 200;
 
-/// Losers keep out of each other's way for longer and longer, but only so often: whoever lost more goes first.
-const PATIENCE: u32 = 4;
-
 /// How often a claim is repeated whose outcome stays unknown.
 const CLAIM_TRIES: u32 = 8;
 
@@ -107,7 +104,7 @@ impl Registry {
             }
             tracing::info!("generation {} went to another writer; planning anew", slot.claim().generation);
             nodes = std::mem::take(&mut head.tree.nodes);
-            pause(if attempt < PATIENCE { attempt } else { 0 }, options).await;
+            pause(attempt, options).await;
         }
         Err(Error::new(ErrorKind::Unavailable, format!("lost {ATTEMPTS} generations in a row to other writers"))
             .with_hint("nothing of this run is in the registry; run it again when fewer jobs publish at once"))
