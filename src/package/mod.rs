@@ -10,6 +10,7 @@ mod pattern;
 mod record;
 mod time;
 mod version;
+pub(crate) mod words;
 
 pub use detail::{Detail, TextFile};
 pub use digest::{DigestError, Sha256, Sha256Hasher};

@@ -1,10 +1,8 @@
 //! From text to words: how names and summaries are cut up, the same for what is indexed and for what is asked.
 
+use crate::package::words::{lower, parts};
 use std::collections::HashSet;
 use tantivy::tokenizer::{Language, Stemmer, TextAnalyzer, TokenStream, WhitespaceTokenizer};
-
-/// The longest word, in bytes; what is longer is cut.
-const MAX_WORD: usize = 48;
 
 /// Words that say nothing about a package.
 const STOP: &[&str] = &[
@@ -50,24 +48,6 @@ pub(super) fn of_name(name: &str) -> Vec<String> {
     out
 }
 
-/// Camel case and letters against digits: `parseXML2` is `parse`, `XML`, `2`.
-fn parts(chunk: &str) -> Vec<&str> {
-    let mut out = Vec::new();
-    let mut begin = 0;
-    let chars: Vec<(usize, char)> = chunk.char_indices().collect();
-    for (i, pair) in chars.windows(2).enumerate() {
-        let ((_, a), (at, b)) = (pair[0], pair[1]);
-        let next_is_lower = chars.get(i + 2).is_some_and(|(_, c)| c.is_lowercase());
-        let hump = a.is_lowercase() && b.is_uppercase() || a.is_uppercase() && b.is_uppercase() && next_is_lower;
-        if hump || a.is_numeric() != b.is_numeric() {
-            out.push(&chunk[begin..at]);
-            begin = at;
-        }
-    }
-    out.push(&chunk[begin..]);
-    out
-}
-
 /// The words of a text, in order, without those that say nothing.
 pub(super) fn of_text(text: &str) -> Vec<String> {
     let words = text.split(|c: char| !c.is_alphanumeric() && c != '\'').map(|w| lower(w.trim_matches('\'')));
@@ -76,18 +56,6 @@ pub(super) fn of_text(text: &str) -> Vec<String> {
 
 pub(super) fn is_stop(word: &str) -> bool {
     STOP.binary_search(&word).is_ok()
-}
-
-fn lower(word: &str) -> String {
-    let mut out = word.to_lowercase();
-    if out.len() > MAX_WORD {
-        let mut end = MAX_WORD;
-        while !out.is_char_boundary(end) {
-            end -= 1;
-        }
-        out.truncate(end);
-    }
-    out
 }
 
 /// Cuts at white space and reduces each word to its stem. Registered as `stemmed`.

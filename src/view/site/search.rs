@@ -6,6 +6,7 @@
 //! long for a browser is split into files by further letters, each with the best of its packages; `assets/search.js` reads them.
 
 use super::Facts;
+use crate::package::words::{lower, parts};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,8 +18,6 @@ const TEXT_LETTERS: usize = 3;
 const WHOLE: usize = 100;
 /// What a file that is split keeps: the best, for those who have typed no further.
 const BEST: usize = 60;
-/// The longest word, in bytes; what is longer is cut.
-const MAX_WORD: usize = 48;
 /// Words of one package.
 const MAX_NAME_WORDS: usize = 12;
 const MAX_TEXT_WORDS: usize = 32;
@@ -196,7 +195,9 @@ fn encoded(prefix: &str) -> String {
 fn name_words(name: &str) -> BTreeSet<String> {
     let mut out = BTreeSet::from([squashed(name)]);
     for chunk in name.split(|c: char| !c.is_alphanumeric()) {
-        for word in std::iter::once(chunk).chain(humps(chunk)) {
+        // One letter of a name in camel case says nothing.
+        let parts = parts(chunk).into_iter().filter(|p| p.len() > 1);
+        for word in std::iter::once(chunk).chain(parts) {
             if out.len() < MAX_NAME_WORDS {
                 out.insert(lower(word));
             }
@@ -210,23 +211,6 @@ fn squashed(name: &str) -> String {
     lower(&name.chars().filter(|c| c.is_alphanumeric()).collect::<String>())
 }
 
-/// The parts of camel case that are words: `parseXML2` has `parse` and `XML`.
-fn humps(chunk: &str) -> impl Iterator<Item = &str> {
-    let mut ends: Vec<usize> = Vec::new();
-    let chars: Vec<(usize, char)> = chunk.char_indices().collect();
-    for (i, pair) in chars.windows(2).enumerate() {
-        let ((_, a), (at, b)) = (pair[0], pair[1]);
-        let next_is_lower = chars.get(i + 2).is_some_and(|(_, c)| c.is_lowercase());
-        let hump = a.is_lowercase() && b.is_uppercase() || a.is_uppercase() && b.is_uppercase() && next_is_lower;
-        if hump || a.is_numeric() != b.is_numeric() {
-            ends.push(at);
-        }
-    }
-    ends.push(chunk.len());
-    let mut begin = 0;
-    ends.into_iter().map(move |end| &chunk[std::mem::replace(&mut begin, end)..end]).filter(|w| w.len() > 1)
-}
-
 /// The words of keywords, categories and summary that are looked for.
 fn text_words(tags: &str, summary: &str) -> BTreeSet<String> {
     let mut out = BTreeSet::new();
@@ -235,18 +219,6 @@ fn text_words(tags: &str, summary: &str) -> BTreeSet<String> {
         if out.len() < MAX_TEXT_WORDS && !word.is_empty() && STOP.binary_search(&word.as_str()).is_err() {
             out.insert(word);
         }
-    }
-    out
-}
-
-fn lower(word: &str) -> String {
-    let mut out = word.to_lowercase();
-    if out.len() > MAX_WORD {
-        let mut end = MAX_WORD;
-        while !out.is_char_boundary(end) {
-            end -= 1;
-        }
-        out.truncate(end);
     }
     out
 }
@@ -306,7 +278,7 @@ mod tests {
         assert_eq!(words("parseXML2json"), ["json", "parse", "parsexml2json", "xml"]);
         assert_eq!(words("HTTPServer"), ["http", "httpserver", "server"]);
         assert_eq!(words("x"), ["x"]);
-        assert_eq!(words(&"ab-".repeat(60))[1].len(), MAX_WORD);
+        assert_eq!(words(&"ab-".repeat(60))[1].len(), 48);
     }
 
     #[test]
