@@ -95,10 +95,11 @@ impl Reader<'_> {
             }
             _ => return Err(self.wrong(table.span(), "[market] has no version")),
         }
+        // Without it there is no saying where the wants are to be looked for.
+        lock.registry = self.registry(table)?;
         for (key, item) in table {
             match key {
-                "version" => {}
-                "registry" => lock.registry = self.text(table, key)?.to_owned(),
+                "version" | "registry" => {}
                 "wants" => lock.wants = self.requirements(key, item)?,
                 "overrides" => lock.overrides = self.requirements(key, item)?,
                 "optional" => {
@@ -123,6 +124,20 @@ impl Reader<'_> {
     fn text<'t>(&self, table: &'t Table, key: &str) -> Result<&'t str, LockError> {
         let item = table.get(key).ok_or_else(|| self.wrong(table.span(), format!("`{key}` is missing")))?;
         item.as_str().ok_or_else(|| self.wrong(item.span(), format!("`{key}` is not a text")))
+    }
+
+    /// An address or the name of a registry: it stands on one line, so that merging by lines cannot tear it.
+    fn one_word<'t>(&self, table: &'t Table, key: &str) -> Result<&'t str, LockError> {
+        let text = self.text(table, key)?;
+        if !is_one_word(text) {
+            let span = table.get(key).and_then(Item::span);
+            return Err(self.wrong(span, format!("`{key}` is empty, or has a space or a control character in it")));
+        }
+        Ok(text)
+    }
+
+    fn registry(&self, table: &Table) -> Result<String, LockError> {
+        self.one_word(table, "registry").map(str::to_owned)
     }
 
     fn parsed<T: FromStr<Err: std::fmt::Display>>(&self, table: &Table, key: &str) -> Result<T, LockError> {
@@ -176,7 +191,7 @@ impl Reader<'_> {
         let kind: Kind = self.parsed(table, "kind")?;
         let id = PackageId::new(kind, &name)
             .map_err(|e| self.wrong(table.get("name").and_then(Item::span), format!("`name`: {e}")))?;
-        let registry = self.text(table, "registry")?.to_owned();
+        let registry = self.registry(table)?;
         let format = match self.text(table, "format")? {
             "crate" => ArchiveFormat::Crate,
             "tar.gz" => ArchiveFormat::TarGz,
@@ -186,7 +201,7 @@ impl Reader<'_> {
                 return Err(self.wrong(table.get("format").and_then(Item::span), format!("unknown format {other:?}")));
             }
         };
-        let url = table.contains_key("url").then(|| self.text(table, "url").map(str::to_owned)).transpose()?;
+        let url = table.contains_key("url").then(|| self.one_word(table, "url").map(str::to_owned)).transpose()?;
         let sha256: Sha256 = self.parsed(table, "sha256")?;
         let archive = Archive { format, sha256, size: self.number(table, "size")?, url };
         let dependencies = self.dependencies(table, &registry)?;
@@ -210,6 +225,9 @@ impl Reader<'_> {
             let bad = |reason: &str| self.wrong(value.span(), format!("a dependency: {reason}"));
             let text = value.as_str().ok_or_else(|| bad("not a text"))?;
             let (text, registry) = text.split_once(" in ").unwrap_or((text, own));
+            if !is_one_word(registry) {
+                return Err(bad("its registry is empty, or has a space or a control character in it"));
+            }
             let spec: PackageSpec = text.parse().map_err(|e: crate::package::NameError| bad(&e.to_string()))?;
             let (Some(kind), Some(version)) = (spec.kind, spec.version) else {
                 return Err(bad("expected KIND:NAME@VERSION"));
@@ -222,4 +240,8 @@ impl Reader<'_> {
         out.dedup();
         Ok(out)
     }
+}
+
+fn is_one_word(text: &str) -> bool {
+    !text.is_empty() && !text.contains(|c: char| c.is_control() || c.is_whitespace())
 }

@@ -118,6 +118,11 @@ fn what_is_wrong_is_named_with_its_line() {
     for (from, to, want) in [
         ("version = 1\n", "version = 2\n", "line 3: lock version 2 is newer than this program reads (1)"),
         ("version = 1\n", "", "line 2: [market] has no version"),
+        ("registry = \"one.example\"\n", "", "line 2: `registry` is missing"),
+        ("\"one.example\"", "\"\"", "line 4: `registry` is empty, or has a space or a control character in it"),
+        ("\"one.example\"", "\"one\\n=======\"", "line 4: `registry` is empty, or has a space"),
+        ("base@1.2.0\"", "base@1.2.0 in \"", "line 19: a dependency: its registry is empty, or has a space"),
+        ("size = 7\n", "size = 7\nurl = \"a b\"\n", "line 18: `url` is empty, or has a space"),
         ("\"^1\"", "\"nonsense\"", "line 7: \"pack:app\": unexpected character 'n' while parsing major version number"),
         ("\"pack:app\" =", "\"app\" =", "line 7: \"app\": expected KIND:NAME"),
         ("name = \"app\"", "name = \"../app\"", "line 11: `name`: package name \"../app\" holds '/'"),
