@@ -42,10 +42,10 @@ mkdir big
 (cd big && "$target/ggen-market" -q init --store ../served/big --origin big.example.com > ../big.key && "$target/ggen-market" -q build --source ../list.jsonl)
 ln -s "$work/large" served/large
 cat > nginx.conf <<EOF
-worker_processes 2; pid $work/nginx.pid; events { worker_connections 4096; }
+worker_processes 2; worker_rlimit_nofile 20000; pid $work/nginx.pid; events { worker_connections 8192; }
 http { access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000; open_file_cache max=2000;
   client_body_temp_path $work/b; proxy_temp_path $work/p; fastcgi_temp_path $work/f; uwsgi_temp_path $work/u; scgi_temp_path $work/s;
-  server { listen 127.0.0.1:$port backlog=4096; root $work/served; } }
+  server { listen 127.0.0.1:$port backlog=8192; root $work/served; } }
 EOF
 nginx -e stderr -c "$work/nginx.conf" -g 'daemon off;' 2> nginx.log &
 nginx_pid=$!
@@ -67,6 +67,9 @@ for _ in $(seq "$rounds"); do
 done
 echo "-- load_test, 1000 tasks, lookups"
 "$target/examples/load_test" --registry "$base" --key "$(cat key)" --tasks 1000 --seconds "$seconds" --what lookup
+
+echo "-- load_test, 5000 connections, archives"
+"$target/examples/load_test" --registry "$base" --key "$(cat key)" --tasks 5000 --connections 5000 --seconds "$seconds" --what archive
 
 echo "== $gib GiB"
 for _ in $(seq "$rounds"); do

@@ -4,7 +4,8 @@
 //! cargo run --release --example load_test -- --registry http://127.0.0.1:7878 --key KEY --tasks 1000 --seconds 30
 //! ```
 //! Each task looks up packages past every cache (three requests: checkpoint, snapshot, shard) and downloads archives (one).
-//! `--what lookup` or `--what archive` does only the one. Load only what is yours.
+//! `--what lookup` or `--what archive` does only the one; `--connections 5000` lets so many requests be under way at once (100 by
+//! default; `ulimit -n` has to allow it). Load only what is yours.
 
 #![expect(clippy::print_stdout, reason = "this is what it is for")]
 
@@ -13,6 +14,7 @@ use ggen_marketplace::{
     Client, ClientOptions, Error, SnapshotReader, Store, StoreOptions, VerifierKey, package::Record,
 };
 use std::{
+    num::NonZeroUsize,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -27,11 +29,12 @@ struct Options {
     time: Duration,
     archives: bool,
     lookups: bool,
+    connections: Option<NonZeroUsize>,
 }
 
 fn options() -> Result<Options, Box<dyn std::error::Error>> {
     let (mut registries, mut key, mut tasks, mut seconds) = (Vec::new(), None, 1000, 30.0);
-    let (mut archives, mut lookups) = (true, true);
+    let (mut archives, mut lookups, mut connections) = (true, true, None);
     let mut args = std::env::args().skip(1);
     while let Some(name) = args.next() {
         let value = args.next().ok_or_else(|| format!("{name} wants a value"))?;
@@ -40,12 +43,13 @@ fn options() -> Result<Options, Box<dyn std::error::Error>> {
             "--key" => key = Some(value.parse()?),
             "--tasks" => tasks = value.parse()?,
             "--seconds" => seconds = value.parse()?,
+            "--connections" => connections = Some(value.parse()?),
             "--what" => (archives, lookups) = (value != "lookup", value != "archive"),
             other => return Err(format!("unknown option {other}").into()),
         }
     }
     let key = key.ok_or("--key is missing: the registry's public key")?;
-    Ok(Options { registries, key, tasks, time: Duration::from_secs_f64(seconds), archives, lookups })
+    Ok(Options { registries, key, tasks, time: Duration::from_secs_f64(seconds), archives, lookups, connections })
 }
 
 /// Latencies of one task, in microseconds.
@@ -54,7 +58,9 @@ type Took = Vec<u32>;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = Arc::new(options()?);
-    let store = Store::open_mirrors(&options.registries, &StoreOptions::default())?;
+    let mut how = StoreOptions::default();
+    how.connections = options.connections;
+    let store = Store::open_mirrors(&options.registries, &how)?;
     let client = client(&store, &options.key)?;
     let newest = client.latest().await?;
     let mut packages: Vec<_> = newest.list().try_collect().await?;
@@ -105,7 +111,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         failed.load(Ordering::Relaxed),
         requests as f64 / seconds
     );
-    println!("archives {:.1} MB/s", bytes.load(Ordering::Relaxed) as f64 / 1e6 / seconds);
+    let moved = bytes.load(Ordering::Relaxed) as f64 / 1e9;
+    print!("archives {:.1} MB/s", moved * 1e3 / seconds);
+    if let Some(cpu) = cpu_seconds().filter(|_| moved > 0.0) {
+        // All of what this process did, lookups too.
+        print!(", {:.2} CPU s for each GB: {:.1} processors for 10 Gbit/s", cpu / moved, cpu / moved * 1.25);
+    }
+    println!();
     if !all.is_empty() {
         println!(
             "latency of a request in ms: 50 % {:.2}, 90 % {:.2}, 99 % {:.2}, 99.9 % {:.2}, most {:.2}",
@@ -152,6 +164,15 @@ async fn count(work: impl Future<Output = Result<(), Error>>, requests: u32, too
     }
     let each = u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX) / requests;
     took.extend(std::iter::repeat_n(each, requests as usize));
+}
+
+/// The CPU time of this process, by the kernel's own account, where there is one.
+fn cpu_seconds() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // Behind the name, which may hold anything: the 14th and 15th of all fields, in hundredths of a second.
+    let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+    let mut next = || fields.next()?.parse::<f64>().ok();
+    Some((next()? + next()?) / 100.0)
 }
 
 /// Resident memory of this process, first and at most, in MiB.

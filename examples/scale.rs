@@ -5,12 +5,13 @@
 
 #![expect(clippy::print_stdout, reason = "this is what it is for")]
 
+#[allow(dead_code, clippy::unwrap_used, reason = "the rest is for benches")]
+#[path = "../benches/place/mod.rs"]
+mod place;
+
 use ggen_marketplace::{BuildOptions, Client, ClientOptions, Registry, SigningKey, Store, package::Timestamp};
-use std::{
-    io::{BufWriter, Write},
-    path::Path,
-    time::Instant,
-};
+use place::write_records;
+use std::time::Instant;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -55,37 +56,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn row(what: &str, began: Instant, more: &str) {
     println!("{what:20} {:9.3} ms  {more}", began.elapsed().as_secs_f64() * 1e3);
-}
-
-fn write_records(path: &Path, range: std::ops::Range<u64>) -> std::io::Result<()> {
-    const WORDS: [&str; 16] = [
-        "fast", "small", "typed", "async", "template", "ontology", "server", "client", "parser", "query", "graph",
-        "schema", "report", "bridge", "worker", "index",
-    ];
-    let mut out = BufWriter::new(std::fs::File::create(path)?);
-    for i in range {
-        // A fixed mixing of the number stands for chance: every machine makes the same records.
-        let r = i.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(17);
-        let word = |n: u32| WORDS[(r.rotate_right(n * 4) & 15) as usize];
-        writeln!(
-            out,
-            r#"{{"name":"package-{i}","version":"1.{}.{}","summary":"A {} {} {} for {}","keywords":["{}","{}"],"license":"MIT","sha256":"{:016x}{:016x}{:016x}{:016x}","size":{},"download_url":"https://downloads.example.com/package-{i}.tar.gz"}}"#,
-            r % 10,
-            r % 7,
-            word(0),
-            word(1),
-            word(2),
-            word(3),
-            word(4),
-            word(5),
-            r,
-            !r,
-            r ^ i,
-            i,
-            1000 + r % 100_000,
-        )?;
-    }
-    out.flush()
 }
 
 /// The most memory this process has had, from the kernel's own account; 0 where there is none.
