@@ -87,8 +87,8 @@ pub use publish::{Amount, BuildOptions, GcOptions, GcReport, Progress, RandomSou
 pub use search::{Facet, SearchHit, SearchOrder, SearchRequest, SearchResults};
 pub use serve::{FileServer, ServeOptions};
 pub use store::{
-    CachePart, Diagnosis, DoctorOptions, Finding, MirrorOrder, Outcome, Store, StoreOptions, TransportOptions,
-    cache_usage, clean_cache,
+    CachePart, Diagnosis, DoctorOptions, Finding, MeasureOptions, Measurement, MirrorOrder, Outcome, Store,
+    StoreOptions, TransportOptions, cache_usage, clean_cache,
 };
 pub use trust::{SigningKey, VerifierKey};
 pub use view::{CargoDependencies, Note, SiteOptions, Theme, View, ViewOptions};

@@ -6,7 +6,7 @@ use crate::{
     format::{ChangedRelease, Changes, Line, PackageLines, ReleaseChange, Snapshot, keys, limits},
     index::{self, Missing, Nodes},
     package::{Sha256, Timestamp, Version},
-    store::{Answered, PARALLEL, is_absent, may_be_absent},
+    store::{Answered, is_absent, may_be_absent},
     trust::Slot,
 };
 use futures::{StreamExt, TryStreamExt};
@@ -107,7 +107,7 @@ impl Client {
                 releases: reader.as_ref().map(|r| r.snapshot().releases),
             })
         });
-        rows.buffered(PARALLEL).try_collect().await
+        rows.buffered(self.inner.store.parallel()).try_collect().await
     }
 
     /// The newest slot.
@@ -134,8 +134,11 @@ impl Client {
             )
             .with_hint("name its snapshot by sha256 instead"));
         }
-        let mut slots: Vec<Slot> =
-            futures::stream::iter(first..last).map(|number| self.slot(number)).buffered(PARALLEL).try_collect().await?;
+        let mut slots: Vec<Slot> = futures::stream::iter(first..last)
+            .map(|number| self.slot(number))
+            .buffered(self.inner.store.parallel())
+            .try_collect()
+            .await?;
         slots.push(head);
         for pair in slots.windows(2) {
             if pair[1].claim().previous != Some(pair[0].digest()) {

@@ -229,7 +229,9 @@ impl Run {
 
     /// What patterns mean in a state. Of an older one it may be nothing.
     async fn part(&self, state: &State, only: &[Pattern], strict: bool) -> Result<Closure> {
-        let mut part = closure(&state.top, only, |entry| async move { self.copier.node(&entry).await }).await;
+        let mut part =
+            closure(&state.top, only, self.copier.to.parallel(), |entry| async move { self.copier.node(&entry).await })
+                .await;
         if let Some((_, e)) = part.lacking.pop() {
             return Err(e);
         }

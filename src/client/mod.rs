@@ -13,6 +13,7 @@ mod bundle;
 mod fetch;
 mod history;
 mod install;
+mod measure;
 mod mirror;
 mod package;
 mod partial;
@@ -158,6 +159,11 @@ impl Client {
         let current = Mutex::new(None);
         let inner = Inner { store, keys, options, trusted, disk, nodes, packages, candidates, newest, search, current };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Where it reads.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
     }
 
     /// The newest state of the registry that can be had and trusted.

@@ -9,7 +9,6 @@ use crate::{
     resolve::{
         Budget, Candidates, Key, Lock, Locked, Prefer, Question, RegistryNames, Resolution, Session, Step, Want,
     },
-    store::PARALLEL,
 };
 use semver::VersionReq;
 use std::{
@@ -332,7 +331,7 @@ impl SnapshotReader {
         // Ends its tasks when it is dropped, and with it the whole call.
         let mut tasks = JoinSet::new();
         loop {
-            while tasks.len() < PARALLEL
+            while tasks.len() < self.client().inner.store.parallel()
                 && let Some((entry, id)) = rest.next()
             {
                 let (client, generation, id) = (self.client().clone(), self.generation(), id.clone());

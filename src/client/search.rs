@@ -151,7 +151,7 @@ impl SnapshotReader {
             async move { client.bundle(&bundle, mode).await }
         };
         let opened: Vec<_> = cited.iter().copied().map(open).collect();
-        let opened = futures::stream::iter(opened).buffered(crate::store::PARALLEL).try_collect().await?;
+        let opened = futures::stream::iter(opened).buffered(self.client().inner.store.parallel()).try_collect().await?;
         let searching = Arc::new(Searching::new(opened, self.client().inner.store.clone()));
         let searcher = Searcher { reader: self.clone(), searching };
         caches.searchers.insert(key, searcher.clone());

@@ -101,7 +101,7 @@ impl SnapshotReader {
             }
             let mut fetched = futures::stream::iter(lacking)
                 .map(|entry| async move { (entry, self.client.node(&entry).await) })
-                .buffer_unordered(crate::store::PARALLEL);
+                .buffer_unordered(self.client.inner.store.parallel());
             while let Some((entry, node)) = fetched.next().await {
                 let asked = ids.iter().find(|id| entry.prefix.covers(&id.key()));
                 let what = asked.map_or_else(|| "this".to_owned(), ToString::to_string);
@@ -236,6 +236,7 @@ impl SnapshotReader {
 
     pub(super) fn nodes(&self, entries: Vec<Entry>) -> impl Stream<Item = Result<(Entry, Node)>> + use<> {
         let (client, generation) = (self.client.clone(), self.generation());
+        let parallel = client.inner.store.parallel();
         futures::stream::iter(entries)
             .map(move |entry| {
                 let client = client.clone();
@@ -245,7 +246,7 @@ impl SnapshotReader {
                     Ok((entry, node))
                 }
             })
-            .buffer_unordered(crate::store::PARALLEL)
+            .buffer_unordered(parallel)
     }
 
     /// Description, readme and manifest of a release, where it has them.

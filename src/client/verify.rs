@@ -13,7 +13,7 @@ use crate::{
     format::{self, Changes, Entry, FormatError, Marks, PackageLines, Page, keys, limits},
     index::{self, Node, Nodes},
     package::{Link, Record, Sha256},
-    store::{PARALLEL, is_absent},
+    store::is_absent,
     trust::{Boundary, Slot},
 };
 use futures::{StreamExt, TryStreamExt};
@@ -262,7 +262,7 @@ impl Audit {
                     let client = client.clone();
                     async move { (entry, client.node(&entry).await) }
                 })
-                .buffer_unordered(PARALLEL);
+                .buffer_unordered(self.client.inner.store.parallel());
             while let Some((entry, node)) = nodes.next().await {
                 match node {
                     Err(error) => {

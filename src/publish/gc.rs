@@ -6,7 +6,7 @@ use crate::{
     Error, ErrorKind, Result,
     format::{Marks, keys, limits},
     package::{Link, Sha256, Timestamp},
-    store::{Discarded, Listed, PARALLEL, Store, Versioned, is_absent},
+    store::{Discarded, Listed, Store, Versioned, is_absent},
     trust::{Boundary, MAX_PINS, MAX_VALIDITY, Slot},
 };
 use futures::{StreamExt, TryStreamExt};
@@ -307,7 +307,7 @@ impl Registry {
         let numbers = (first..generation).rev();
         let slots: Vec<Slot> = futures::stream::iter(numbers)
             .map(|g| async move { self.read_slot(g).await?.ok_or_else(|| self.no_slot(g)) })
-            .buffered(PARALLEL)
+            .buffered(self.store.parallel())
             .try_collect()
             .await?;
         let mut next = next;
@@ -442,7 +442,7 @@ impl Registry {
     async fn move_all(&self, gone: &[Dead], report: &mut GcReport) -> Result<()> {
         let mut moves = futures::stream::iter(gone.to_vec())
             .map(|dead| async move { self.store.discard(&dead.sha256, dead.modified).await.map(|done| (dead, done)) })
-            .buffer_unordered(PARALLEL);
+            .buffer_unordered(self.store.parallel());
         while let Some((dead, done)) = moves.try_next().await? {
             match done {
                 Discarded::Yes => {
@@ -507,7 +507,7 @@ impl Registry {
             }
             Ok::<_, Error>((old, found.size))
         });
-        let mut purges = keys.buffer_unordered(PARALLEL);
+        let mut purges = keys.buffer_unordered(self.store.parallel());
         while let Some((purged, size)) = purges.try_next().await? {
             if !purged {
                 report.purged.objects -= 1;

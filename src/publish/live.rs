@@ -7,7 +7,7 @@ use crate::{
     format::{Entry, Snapshot, keys, limits},
     index::Node,
     package::{Link, Sha256},
-    store::{PARALLEL, is_absent},
+    store::is_absent,
     trust::Slot,
 };
 use futures::{StreamExt, TryStreamExt};
@@ -55,7 +55,7 @@ impl Registry {
                 let place = || self.store.place(&keys::blob(&link.sha256));
                 cpu::run(move || names_of_snapshot(&raw)).await.map_err(|e| e.at(place()))
             })
-            .buffer_unordered(PARALLEL);
+            .buffer_unordered(self.store.parallel());
         while let Some((digests, entries)) = snapshots.try_next().await? {
             live.digests.extend(digests);
             rest.extend(entries.into_iter().filter(|e| live.visit(&e.link)));
@@ -67,7 +67,7 @@ impl Registry {
                     let place = || self.store.place(&keys::blob(&entry.link.sha256));
                     cpu::run(move || names_of_node(&entry, raw)).await.map_err(|e| e.at(place()))
                 })
-                .buffer_unordered(PARALLEL);
+                .buffer_unordered(self.store.parallel());
             while let Some((digests, entries)) = nodes.try_next().await? {
                 live.digests.extend(digests);
                 rest.extend(entries.into_iter().filter(|e| live.visit(&e.link)));

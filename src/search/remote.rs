@@ -5,7 +5,7 @@ use crate::{
     Error, ErrorKind, Result,
     format::{SearchBundle, keys, limits},
     package::Sha256,
-    store::{PARALLEL, Part, Store},
+    store::{Part, Store},
 };
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
@@ -68,7 +68,7 @@ pub(super) async fn fetch(store: &Store, opened: &[Arc<Opened>], lacking: BTreeS
     }
     let fetched =
         futures::stream::iter(ranges).map(|(opened, blocks)| async move { fetch_run(store, &opened, blocks).await });
-    fetched.buffer_unordered(PARALLEL).try_collect().await
+    fetched.buffer_unordered(store.parallel()).try_collect().await
 }
 
 /// Runs of blocks: each run is one request.

@@ -11,6 +11,7 @@ use crate::{Error, ErrorKind, Result};
 use object_store::{ObjectStore, local::LocalFileSystem, memory::InMemory};
 use std::{
     fmt,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
@@ -34,8 +35,9 @@ pub struct Store {
     /// reported.
     pub(super) commits: Arc<dyn ObjectStore>,
     pub(super) backend: Backend,
-    /// The KiB of archives that may be in memory at once on their way up.
-    pub(super) room: Arc<Semaphore>,
+    pub(super) room: Room,
+    /// How many requests one operation has under way at once.
+    pub(super) parallel: usize,
     pub(super) clock: Clock,
     pub(super) single_writer: bool,
     /// Set once the store was seen to refuse a create of what exists.
@@ -63,6 +65,13 @@ pub struct StoreOptions {
     pub options: Vec<(String, String)>,
     /// Nobody else writes to it, ever: then it need not be able to create an object only where there is none.
     pub single_writer: bool,
+    /// How many requests one operation has under way at once; 32 by default. What is read over HTTP has a bound of its own
+    /// for all operations together, 100 by default, and then this one. More hide a long way to the store, and take more
+    /// memory; fewer spare a small server.
+    pub connections: Option<NonZeroUsize>,
+    /// How many bytes of archives may be in memory at once on their way up; 64 MiB by default. One part of an upload (8 MiB)
+    /// is always let through.
+    pub upload_memory: Option<NonZeroUsize>,
     /// How to read over HTTP.
     pub transport: TransportOptions,
 }
@@ -74,6 +83,8 @@ impl fmt::Debug for StoreOptions {
         f.debug_struct("StoreOptions")
             .field("options", &names)
             .field("single_writer", &self.single_writer)
+            .field("connections", &self.connections)
+            .field("upload_memory", &self.upload_memory)
             .field("transport", &self.transport)
             .finish()
     }
@@ -83,7 +94,22 @@ impl fmt::Debug for StoreOptions {
 pub(super) const KNOWN: &str = "known: a folder, file://, s3://, gs://, az://, and to read http:// and https://";
 
 /// However many archives go up at once and however large they are, a build stays within its memory.
-const ROOM: usize = 64 * 1024;
+const ROOM: usize = 64 << 20;
+
+/// The memory for archives on their way up, in KiB.
+#[derive(Clone)]
+pub(super) struct Room {
+    pub(super) free: Arc<Semaphore>,
+    pub(super) all: u32,
+}
+
+impl Room {
+    fn of(bytes: usize) -> Self {
+        // Not less than one part, nor more than a semaphore counts.
+        let all = u32::try_from(bytes / 1024).unwrap_or(u32::MAX).clamp(8 * 1024, 1 << 28);
+        Self { free: Arc::new(Semaphore::new(all as usize)), all }
+    }
+}
 
 impl Store {
     /// Opens a location: a folder (with or without `file://`), `s3://bucket/prefix` (any server that speaks S3), `gs://…`,
@@ -99,9 +125,7 @@ impl Store {
 
     /// As [`Store::open`], with options.
     pub fn open_with(location: &str, options: &StoreOptions) -> Result<Self> {
-        let mut store = Self::located(location, options)?;
-        store.single_writer = options.single_writer;
-        Ok(store)
+        Ok(Self::located(location, options)?.with_options(options))
     }
 
     /// Opens a registry that can be read in several places, in the order in which they are to be asked. None is trusted more
@@ -110,7 +134,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open`]; [`ErrorKind::Invalid`] for no location at all.
     pub fn open_mirrors<L: AsRef<str>>(locations: &[L], options: &StoreOptions) -> Result<Self> {
-        let transport = Arc::new(Transport::new(options.transport.clone()));
+        let transport = Arc::new(Transport::new(options.transport.clone(), options.connections));
         let mut all: Option<Self> = None;
         for location in locations {
             let store = Self::located_with(location.as_ref(), options, &transport)?;
@@ -119,13 +143,26 @@ impl Store {
                 Some(first) => Self { mirrors: Arc::new(first.mirrors.and(&store.mirrors)), ..first },
             });
         }
-        let mut store = all.ok_or_else(|| Error::new(ErrorKind::Invalid, "no registry is named").with_hint(KNOWN))?;
-        store.single_writer = options.single_writer;
-        Ok(store)
+        let store = all.ok_or_else(|| Error::new(ErrorKind::Invalid, "no registry is named").with_hint(KNOWN))?;
+        Ok(store.with_options(options))
+    }
+
+    fn with_options(mut self, options: &StoreOptions) -> Self {
+        self.single_writer = options.single_writer;
+        self.parallel = options.connections.map_or(self.parallel, NonZeroUsize::get);
+        if let Some(bytes) = options.upload_memory {
+            self.room = Room::of(bytes.get());
+        }
+        self
+    }
+
+    /// How many requests one operation may have under way at once.
+    pub(crate) fn parallel(&self) -> usize {
+        self.parallel
     }
 
     fn located(location: &str, options: &StoreOptions) -> Result<Self> {
-        Self::located_with(location, options, &Arc::new(Transport::new(options.transport.clone())))
+        Self::located_with(location, options, &Arc::new(Transport::new(options.transport.clone(), options.connections)))
     }
 
     fn located_with(location: &str, options: &StoreOptions, transport: &Arc<Transport>) -> Result<Self> {
@@ -151,7 +188,7 @@ impl Store {
 
     /// A store around any [`ObjectStore`]; `shown` is how messages call it.
     pub fn new(inner: Arc<dyn ObjectStore>, shown: &str) -> Self {
-        Self::over(inner, shown, None, &Arc::new(Transport::new(TransportOptions::default())))
+        Self::over(inner, shown, None, &Arc::new(Transport::new(TransportOptions::default(), None)))
     }
 
     fn over(inner: Arc<dyn ObjectStore>, shown: &str, folder: Option<Arc<Path>>, transport: &Arc<Transport>) -> Self {
@@ -165,7 +202,8 @@ impl Store {
             commits: Arc::clone(&inner),
             inner,
             backend: Backend::Other,
-            room: Arc::new(Semaphore::new(ROOM)),
+            room: Room::of(ROOM),
+            parallel: super::PARALLEL,
             clock: Clock::default(),
             single_writer: false,
             conditional: Arc::default(),

@@ -24,7 +24,7 @@ use object_store::{UpdateVersion, path::Path};
 use std::{collections::HashSet, ops::Range, sync::Arc};
 
 /// How many objects are fetched at once.
-pub(crate) const PARALLEL: usize = 32;
+pub(super) const PARALLEL: usize = 32;
 
 /// An answer to a question for a mutable object.
 #[derive(Debug)]
@@ -430,7 +430,7 @@ pub(crate) async fn load_nodes(
 ) -> Result<()> {
     let mut fetched = futures::stream::iter(entries)
         .map(|entry| async move { store.get_node(cache, &entry).await.map(|node| (entry.link.sha256, node)) })
-        .buffer_unordered(PARALLEL);
+        .buffer_unordered(store.parallel());
     while let Some((sha256, node)) = fetched.try_next().await? {
         into.insert(sha256, node);
     }

@@ -5,6 +5,7 @@ use crate::{Error, ErrorKind, Result};
 use reqwest::{Certificate, header::HeaderValue, redirect::Policy};
 use std::{
     fmt,
+    num::NonZeroUsize,
     path::PathBuf,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -127,17 +128,19 @@ impl fmt::Debug for TransportOptions {
 pub(super) struct Transport {
     pub(super) options: TransportOptions,
     pub(super) room: Arc<Semaphore>,
+    at_once: usize,
     client: OnceLock<Result<reqwest::Client, (ErrorKind, String)>>,
 }
 
 impl Transport {
-    pub(super) fn new(options: TransportOptions) -> Self {
-        Self { options, room: Arc::new(Semaphore::new(AT_ONCE)), client: OnceLock::new() }
+    pub(super) fn new(options: TransportOptions, connections: Option<NonZeroUsize>) -> Self {
+        let at_once = connections.map_or(AT_ONCE, NonZeroUsize::get).min(Semaphore::MAX_PERMITS);
+        Self { options, room: Arc::new(Semaphore::new(at_once)), at_once, client: OnceLock::new() }
     }
 
     /// Made when it is first needed: reading the system's certificates takes longer than reading a local registry.
     pub(super) fn client(&self) -> Result<&reqwest::Client> {
-        let made = self.client.get_or_init(|| build(&self.options).map_err(|e| (e.kind(), e.chain())));
+        let made = self.client.get_or_init(|| build(&self.options, self.at_once).map_err(|e| (e.kind(), e.chain())));
         made.as_ref().map_err(|(kind, text)| Error::new(*kind, "cannot start an HTTP client").with_source(text.clone()))
     }
 
@@ -165,12 +168,12 @@ impl Transport {
     }
 }
 
-fn build(options: &TransportOptions) -> Result<reqwest::Client> {
+fn build(options: &TransportOptions, at_once: usize) -> Result<reqwest::Client> {
     super::http::install_tls();
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("ggen-market/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(options.connect_timeout)
-        .pool_max_idle_per_host(AT_ONCE)
+        .pool_max_idle_per_host(at_once)
         .tcp_nodelay(true)
         // Where one leads is looked at here, each time.
         .redirect(Policy::none());
@@ -195,7 +198,7 @@ mod tests {
         options.authorize("packages.example.com", "Bearer hunter2").unwrap();
         options.authorize("127.0.0.1:8080", "Bearer hunter3").unwrap();
         assert!(!format!("{options:?}").contains("hunter"));
-        let transport = Transport::new(options);
+        let transport = Transport::new(options, None);
         let sent = |url: &str| transport.authorization(&Url::parse(url).unwrap());
         let shown = |url: &str| sent(url).unwrap().map(|v| v.to_str().unwrap().to_owned());
         assert_eq!(shown("https://packages.example.com/x").as_deref(), Some("Bearer hunter2"));

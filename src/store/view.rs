@@ -17,9 +17,6 @@ use std::{
     time::Duration,
 };
 
-/// How many files of a view are looked at or written at once.
-const PARALLEL: usize = 32;
-
 /// How often a file is written whose outcome stays unknown.
 const TRIES: u32 = 4;
 
@@ -74,7 +71,7 @@ impl Store {
     /// What stands in the places of these files.
     pub(crate) async fn look_at(&self, keys: &[String]) -> Result<Vec<Option<There>>> {
         let looks: Vec<_> = keys.iter().map(|key| self.view_file(key)).collect();
-        futures::stream::iter(looks).buffered(PARALLEL).try_collect().await
+        futures::stream::iter(looks).buffered(self.parallel()).try_collect().await
     }
 
     /// A file of a view.
@@ -99,7 +96,7 @@ impl Store {
         let wrong = files.iter().zip(there).filter(|(file, there)| !is_right(file, there));
         let writes: Vec<_> =
             wrong.map(|(file, there)| self.write_file(file, there.as_ref(), view.class(&file.key))).collect();
-        let mut running = futures::stream::iter(writes).buffer_unordered(PARALLEL);
+        let mut running = futures::stream::iter(writes).buffer_unordered(self.parallel());
         while let Some(written) = running.try_next().await? {
             match written {
                 Some(bytes) => out.add(bytes),

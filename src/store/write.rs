@@ -152,9 +152,10 @@ impl Store {
 
     /// Waits until so many bytes more may be in memory.
     pub(crate) async fn take_room(&self, bytes: u64) -> Result<OwnedSemaphorePermit> {
-        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        // Who wants more than there is takes all of it.
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(self.room.all);
         // The semaphore is never closed.
-        let room = Semaphore::acquire_many_owned(Arc::clone(&self.room), kib).await;
+        let room = Semaphore::acquire_many_owned(Arc::clone(&self.room.free), kib).await;
         room.map_err(|e| Error::new(ErrorKind::Io, "no room for an upload").with_source(e))
     }
 

@@ -1,5 +1,6 @@
 //! The command line: the real program, in folders of its own.
 
+mod bench;
 mod cache;
 mod collect;
 mod config;

@@ -6,6 +6,7 @@ mod archive;
 mod cli;
 mod client;
 mod collect;
+mod cost;
 mod crash;
 mod deploy;
 mod docs;

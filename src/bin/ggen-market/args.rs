@@ -5,12 +5,14 @@
 
 mod packages;
 mod search;
+pub(crate) mod tuning;
 mod views;
 
 pub(crate) use packages::{
     Choice, Download, Export, Import, Install, Installed, Outdated, Preference, Remove, Resolve, Update, Why,
 };
 pub(crate) use search::{Search, Sort};
+pub(crate) use tuning::Tuning;
 pub(crate) use views::{Address, CargoConfig, PublicKey, ViewArgs, Views};
 
 use crate::template::Template;
@@ -36,6 +38,8 @@ use std::path::PathBuf;
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
+    #[command(flatten)]
+    pub(crate) tuning: Tuning,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
@@ -66,6 +70,14 @@ pub(crate) struct Global {
         default_value_t
     )]
     pub(crate) color: ColorWhen,
+    /// Write a flame graph of where the processors' time went (SVG)
+    #[cfg(feature = "profiling")]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) profile: Option<PathBuf>,
+    /// Count what is allocated, and write where it was (for the viewer of DHAT); the run gets much slower
+    #[cfg(feature = "profiling")]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) allocations: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -137,6 +149,8 @@ pub(crate) enum Verb {
     Verify(Verify),
     /// Try out a store, and the CDN in front of it: does it keep what a registry needs?
     Doctor(Doctor),
+    /// Measure how fast a deployment is: the store, and the registry as readers get it
+    Bench(Bench),
     /// Serve a registry that lies in a folder, over HTTP, until told to stop
     Serve(Serve),
     /// Show, measure or clean the caches of this machine
@@ -168,7 +182,9 @@ impl Verb {
                 "interrupted: nothing is half done. The same command goes on from there."
             }
             Self::Serve(_) => "stopping; what is under way is finished first (once more ends it at once)",
-            Self::Doctor(_) => "interrupted: what it wrote below doctor/ in the store may stay there, and does no harm",
+            Self::Doctor(_) | Self::Bench(_) => {
+                "interrupted: what it wrote below doctor/ in the store may stay there, and does no harm"
+            }
             _ => "interrupted",
         }
     }
@@ -454,6 +470,32 @@ pub(crate) struct Doctor {
     /// Fewer writers, rounds and objects: faster, and less certain
     #[arg(long)]
     pub(crate) quick: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// The store, to be written to and read: a folder, s3://bucket/prefix, gs://…, az://…
+    #[arg(long, value_name = "STORE", env = "GGEN_MARKET_STORE", hide_env_values = true)]
+    pub(crate) store: Option<String>,
+    /// Leave the store alone: only read the registry
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// How many are under way at once, in the rows that do not measure one at a time
+    #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) at_once: u16,
+    /// How long each operation is repeated
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+    #[command(flatten)]
+    pub(crate) reader: Reader,
+}
+
+/// A time of up to ten minutes.
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.001..=600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("a number of seconds, from 0.001 to 600".into()),
+    }
 }
 
 #[derive(Debug, Args)]

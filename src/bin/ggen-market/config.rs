@@ -1,7 +1,10 @@
 //! The configuration file, in two phases: the text becomes a table that knows where everything stands, then each key is
 //! checked. All mistakes are told at once, each with its place.
 
-use crate::{args::Order, failure::Failure};
+use crate::{
+    args::{Order, Tuning, tuning},
+    failure::Failure,
+};
 use ggen_marketplace::{
     CargoDependencies, TransportOptions, VerifierKey, View,
     trust::{MAX_VALIDITY, Origin},
@@ -25,7 +28,7 @@ pub(crate) const FILE: &str = "ggen-market.toml";
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Every key, in the order in which `init` writes them.
-pub(crate) const KEYS: [&str; 22] = [
+pub(crate) const KEYS: [&str; 26] = [
     "origin",
     "store",
     "registry",
@@ -46,6 +49,10 @@ pub(crate) const KEYS: [&str; 22] = [
     "cache",
     "single_writer",
     "search",
+    "threads",
+    "connections",
+    "upload_memory",
+    "memory",
     "store_options",
     "authorization",
 ];
@@ -77,6 +84,7 @@ pub(crate) struct Config {
     pub(crate) single_writer: bool,
     /// Whether a search index is made; by default one is.
     pub(crate) search: Option<bool>,
+    pub(crate) tuning: Tuning,
     pub(crate) store_options: Vec<(String, String)>,
     /// Host and value.
     pub(crate) authorization: Vec<(String, String)>,
@@ -199,6 +207,10 @@ impl Check<'_> {
                 "cache" => config.cache = self.text(key, value).map(|t| self.relative(t)),
                 "single_writer" => config.single_writer = self.truth(key, value),
                 "search" => config.search = Some(self.truth(key, value)),
+                "threads" => config.tuning.threads = self.number(key, value, tuning::threads),
+                "connections" => config.tuning.connections = self.number(key, value, tuning::connections),
+                "upload_memory" => config.tuning.upload_memory = self.number(key, value, tuning::upload_memory),
+                "memory" => config.tuning.memory = self.number(key, value, tuning::memory),
                 "store_options" => config.store_options = self.options(key, value),
                 "mirrors" => {
                     config.mirrors = self.list(key, value).into_iter().map(|text| self.location(&text)).collect();
@@ -238,6 +250,15 @@ impl Check<'_> {
             }
         }
         None
+    }
+
+    /// A number, or a text that means one.
+    fn number<T>(&mut self, key: &Key<'_>, value: &Value<'_>, read: fn(&str) -> Result<T, String>) -> Option<T> {
+        match value.get_ref().as_integer() {
+            // As it stands: what is no plain number is told with its own digits.
+            Some(number) => self.parsed(key, value, read(number.as_str())),
+            None => self.text(key, value).and_then(|text| self.parsed(key, value, read(text))),
+        }
     }
 
     fn truth(&mut self, key: &Key<'_>, value: &Value<'_>) -> bool {

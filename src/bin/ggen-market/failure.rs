@@ -194,6 +194,13 @@ impl Failure {
             message.print(ui, "error:");
         }
     }
+
+    /// Prints what does not end the run.
+    pub(crate) fn warn(&self, ui: &Ui) {
+        for message in self.messages.iter().filter(|_| !ui.quiet()) {
+            message.print(ui, "warning:");
+        }
+    }
 }
 
 impl From<Error> for Failure {

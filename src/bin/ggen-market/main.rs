@@ -4,6 +4,7 @@
 //! next ([`failure::Code`]).
 
 mod args;
+mod bench;
 mod build;
 mod bundle;
 mod cache;
@@ -28,6 +29,8 @@ mod log;
 mod mirror;
 mod outdated;
 mod output;
+#[cfg(feature = "profiling")]
+mod profile;
 mod progress;
 mod publish;
 mod refresh;
@@ -44,12 +47,13 @@ mod views;
 mod why;
 mod yank;
 
-use args::{Cli, Verb};
+use args::{Cli, Tuning, Verb};
 use clap::FromArgMatches as _;
 use failure::{Code, Failure};
 use output::Ui;
 use settings::Settings;
 use std::{fmt::Write as _, path::Path, process::ExitCode, time::Duration};
+use tokio::runtime::Runtime;
 
 /// How long an interrupted run may take to remove its temporary files.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -77,17 +81,49 @@ fn main() -> ExitCode {
     };
     let ui = Ui::new(&cli.global);
     log::start(&cli.global, ui);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(e) => {
-            Failure::io("start", Path::new("the runtime"), &e).print(&ui);
-            return exit(Code::Failed as i32);
+    let started = settings(&cli, ui, key_file_given).and_then(|s| Ok((runtime(&s.tuning)?, s)));
+    let (runtime, settings) = match started {
+        Ok(started) => started,
+        Err(failure) => {
+            failure.print(&ui);
+            return exit(failure.code as i32);
         }
     };
-    let code = runtime.block_on(supervise(cli, ui, key_file_given));
+    #[cfg(feature = "profiling")]
+    let profile = match profile::Profile::start(&cli.global) {
+        Ok(profile) => profile,
+        Err(failure) => {
+            failure.print(&ui);
+            return exit(failure.code as i32);
+        }
+    };
+    let code = runtime.block_on(supervise(cli, settings));
     // Threads that still read for an interrupted run are not waited for.
     runtime.shutdown_background();
+    #[cfg(feature = "profiling")]
+    if let Err(failure) = profile.finish(&ui) {
+        failure.print(&ui);
+    }
     exit(code)
+}
+
+/// What the run goes by. Two verbs read no configuration file: one makes it, and the other needs none.
+fn settings(cli: &Cli, ui: Ui, key_file_given: bool) -> Result<Settings, Failure> {
+    match cli.verb {
+        Verb::Init(_) | Verb::Completions(_) => Ok(Settings::without_file(ui, cli, key_file_given)),
+        _ => Settings::load(ui, cli, key_file_given),
+    }
+}
+
+/// The threads: some that see to the network, and rayon's, which compute.
+fn runtime(tuning: &Tuning) -> Result<Runtime, Failure> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = tuning.threads {
+        builder.worker_threads(threads.get());
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global();
+        pool.map_err(|e| Failure::io("start", Path::new("the threads"), &std::io::Error::other(e)))?;
+    }
+    builder.enable_all().build().map_err(|e| Failure::io("start", Path::new("the runtime"), &e))
 }
 
 /// When the parser of the command line colors what it says: before it has read the option, which may be what it objects to.
@@ -109,7 +145,8 @@ fn exit(code: i32) -> ExitCode {
 }
 
 /// Runs the verb until it ends or the user has enough.
-async fn supervise(cli: Cli, ui: Ui, key_file_given: bool) -> i32 {
+async fn supervise(cli: Cli, settings: Settings) -> i32 {
+    let ui = settings.ui;
     let interruption_means = cli.verb.interrupted();
     // Armed before anything is done, so that no signal falls between.
     let interrupted = interruption();
@@ -124,7 +161,7 @@ async fn supervise(cli: Cli, ui: Ui, key_file_given: bool) -> i32 {
         interruption().await
     };
     // A task of its own: should it block its thread, signals are heard all the same.
-    let mut run = tokio::spawn(run(cli, ui, key_file_given));
+    let mut run = tokio::spawn(run(cli, settings));
     tokio::select! {
         ended = &mut run => match ended {
             Ok(Ok(code)) => code as i32,
@@ -172,46 +209,45 @@ fn interruption() -> impl Future<Output = i32> {
     }
 }
 
-async fn run(cli: Cli, ui: Ui, key_file_given: bool) -> Result<Code, Failure> {
+async fn run(cli: Cli, settings: Settings) -> Result<Code, Failure> {
     tracing::debug!(verb = ?std::mem::discriminant(&cli.verb), "ggen-market {}", env!("CARGO_PKG_VERSION"));
-    let settings = || Settings::load(ui, cli.global.config.as_ref(), key_file_given);
+    let settings = &settings;
     match &cli.verb {
-        Verb::Init(args) => {
-            init::run(args, &Settings::without_file(ui, key_file_given), cli.global.config.as_deref()).await
-        }
-        Verb::Completions(args) => completions::run(args, &ui),
-        Verb::Serve(args) => serve::run(args, &settings()?, interruption()).await,
-        Verb::Cache(args) => cache::run(args, &settings()?),
-        Verb::Key(args) => key::run(args, &settings()?),
-        Verb::Build(args) => build::run(args, &settings()?).await,
-        Verb::Publish(args) => publish::run(args, &settings()?).await,
-        Verb::Refresh(args) => refresh::run(args, &settings()?).await,
-        Verb::Views(args) => views::run(args, &settings()?).await,
-        Verb::CargoConfig(args) => cargo_config::run(args, &settings()?),
-        Verb::Resolve(args) => resolve::run(args, &settings()?).await,
-        Verb::Install(args) => install::run(args, &settings()?).await,
-        Verb::Update(args) => install::update(args, &settings()?).await,
-        Verb::Remove(args) => install::remove(args, &settings()?).await,
-        Verb::Installed(args) => install::list(args, &settings()?),
-        Verb::Outdated(args) => outdated::run(args, &settings()?).await,
-        Verb::Why(args) => why::run(args, &settings()?),
-        Verb::Download(args) => bundle::download(args, &settings()?).await,
-        Verb::Export(args) => bundle::export(args, &settings()?).await,
-        Verb::Import(args) => bundle::import(args, &settings()?).await,
-        Verb::Gc(args) => gc::run(args, &settings()?).await,
-        Verb::Yank(args) => yank::yank(args, &settings()?).await,
-        Verb::Unyank(args) => yank::unyank(args, &settings()?).await,
-        Verb::Info(args) => info::run(args, &settings()?).await,
-        Verb::Versions(args) => versions::run(args, &settings()?).await,
-        Verb::List(args) => list::run(args, &settings()?).await,
-        Verb::Search(args) => search::run(args, &settings()?).await,
-        Verb::Show(args) => show::run(args, &settings()?).await,
-        Verb::Fetch(args) => fetch::run(args, &settings()?).await,
-        Verb::History(args) => history::run(args, &settings()?).await,
-        Verb::Diff(args) => diff::run(args, &settings()?).await,
-        Verb::Mirror(args) => mirror::run(args, &settings()?).await,
-        Verb::Verify(args) => verify::run(args, &settings()?).await,
-        Verb::Doctor(args) => doctor::run(args, &settings()?).await,
+        Verb::Init(args) => init::run(args, settings, cli.global.config.as_deref()).await,
+        Verb::Completions(args) => completions::run(args, &settings.ui),
+        Verb::Serve(args) => serve::run(args, settings, interruption()).await,
+        Verb::Cache(args) => cache::run(args, settings),
+        Verb::Key(args) => key::run(args, settings),
+        Verb::Build(args) => build::run(args, settings).await,
+        Verb::Publish(args) => publish::run(args, settings).await,
+        Verb::Refresh(args) => refresh::run(args, settings).await,
+        Verb::Views(args) => views::run(args, settings).await,
+        Verb::CargoConfig(args) => cargo_config::run(args, settings),
+        Verb::Resolve(args) => resolve::run(args, settings).await,
+        Verb::Install(args) => install::run(args, settings).await,
+        Verb::Update(args) => install::update(args, settings).await,
+        Verb::Remove(args) => install::remove(args, settings).await,
+        Verb::Installed(args) => install::list(args, settings),
+        Verb::Outdated(args) => outdated::run(args, settings).await,
+        Verb::Why(args) => why::run(args, settings),
+        Verb::Download(args) => bundle::download(args, settings).await,
+        Verb::Export(args) => bundle::export(args, settings).await,
+        Verb::Import(args) => bundle::import(args, settings).await,
+        Verb::Gc(args) => gc::run(args, settings).await,
+        Verb::Yank(args) => yank::yank(args, settings).await,
+        Verb::Unyank(args) => yank::unyank(args, settings).await,
+        Verb::Info(args) => info::run(args, settings).await,
+        Verb::Versions(args) => versions::run(args, settings).await,
+        Verb::List(args) => list::run(args, settings).await,
+        Verb::Search(args) => search::run(args, settings).await,
+        Verb::Show(args) => show::run(args, settings).await,
+        Verb::Fetch(args) => fetch::run(args, settings).await,
+        Verb::History(args) => history::run(args, settings).await,
+        Verb::Diff(args) => diff::run(args, settings).await,
+        Verb::Mirror(args) => mirror::run(args, settings).await,
+        Verb::Verify(args) => verify::run(args, settings).await,
+        Verb::Doctor(args) => doctor::run(args, settings).await,
+        Verb::Bench(args) => bench::run(args, settings).await,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a run goes by: option, else environment variable, else configuration file, else default; and what is opened by it.
 
 use crate::{
-    args::{Address, Cache, Init, Key, Mirror, Order, Reader, State, ViewArgs, Writer},
+    args::{Address, Cache, Cli, Init, Key, Mirror, Order, Reader, State, Tuning, ViewArgs, Writer},
     config::{self, Config},
     failure::Failure,
     output::Ui,
@@ -33,6 +33,7 @@ const MAX_KEY_FILE: u64 = 4096;
 pub(crate) struct Settings {
     pub(crate) config: Config,
     pub(crate) ui: Ui,
+    pub(crate) tuning: Tuning,
     /// Whether `--key-file` stands on the command line, and so comes before a key in the environment.
     key_file_given: bool,
 }
@@ -57,18 +58,20 @@ fn places(text: &str) -> Vec<String> {
 }
 
 impl Settings {
-    pub(crate) fn load(ui: Ui, config: Option<&PathBuf>, key_file_given: bool) -> Result<Self, Failure> {
-        Ok(Self { config: Config::load(filled_path(config).as_deref())?, ui, key_file_given })
+    pub(crate) fn load(ui: Ui, cli: &Cli, key_file_given: bool) -> Result<Self, Failure> {
+        let config = Config::load(filled_path(cli.global.config.as_ref()).as_deref())?;
+        Ok(Self { tuning: cli.tuning.or(config.tuning), config, ui, key_file_given })
     }
 
     /// Those of a run that makes the configuration file and reads none.
-    pub(crate) fn without_file(ui: Ui, key_file_given: bool) -> Self {
-        Self { config: Config::default(), ui, key_file_given }
+    pub(crate) fn without_file(ui: Ui, cli: &Cli, key_file_given: bool) -> Self {
+        Self { config: Config::default(), ui, tuning: cli.tuning, key_file_given }
     }
 
     /// The same with the configuration file of the current directory.
     pub(crate) fn with_file(&self) -> Result<Self, Failure> {
-        Self::load(self.ui, None, self.key_file_given)
+        let config = Config::load(None)?;
+        Ok(Self { tuning: self.tuning.or(config.tuning), config, ..*self })
     }
 
     /// What is known about a registry that may be there already, without opening it or its key.
@@ -114,6 +117,13 @@ impl Settings {
         Ok(all)
     }
 
+    /// Whether somebody says where readers find the registry, and not only where it is written to.
+    pub(crate) fn names_registry(&self, given: &Reader) -> bool {
+        given.registry.iter().any(|r| !r.trim().is_empty())
+            || self.config.registry.is_some()
+            || !self.config.mirrors.is_empty()
+    }
+
     /// How to read these over HTTP.
     fn transport(
         &self,
@@ -146,6 +156,8 @@ impl Settings {
         let mut options = StoreOptions::default();
         options.options.clone_from(&self.config.store_options);
         options.single_writer = single_writer || self.config.single_writer;
+        options.connections = self.tuning.connections;
+        options.upload_memory = self.tuning.upload_memory;
         options
     }
 
@@ -305,17 +317,24 @@ impl Settings {
     }
 
     fn client_options(&self, given: &Reader) -> ClientOptions {
-        let mut options = ClientOptions::default();
+        let mut options = self.reading();
         options.offline = given.offline;
         options.allow_expired = given.allow_expired;
         options.cache = if given.no_cache { None } else { self.cache_if_any(&given.cache) };
         options
     }
 
+    /// How any registry is read.
+    fn reading(&self) -> ClientOptions {
+        let mut options = ClientOptions::default();
+        options.memory = self.tuning.memory.map_or(options.memory, |m| m.get() as u64);
+        options
+    }
+
     /// Opens a registry to be mirrored.
     pub(crate) fn mirrored(&self, given: &Mirror) -> Result<Client, Failure> {
         let key = self.pinned(given.key.as_ref())?;
-        let mut options = ClientOptions::default();
+        let mut options = self.reading();
         options.allow_expired = given.allow_expired;
         options.cache = if given.no_cache { None } else { self.cache_if_any(&given.cache) };
         let mut how = self.store_options(false);

@@ -5,7 +5,6 @@ use crate::{
     format::{Entry, Line, PackageLines, Page},
     index::{self, Node, Nodes, Tree},
     package::{DependencyKind, Kind, PackageId, Pattern, Record, Sha256},
-    store::PARALLEL,
 };
 use futures::StreamExt;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -29,13 +28,13 @@ pub(in crate::client) struct Closure {
     pub(in crate::client) unlisted: Vec<(Entry, Error)>,
 }
 
-/// Works it out below one top page, through `load`, which reads a node.
-pub(in crate::client) async fn closure<F, R>(top: &Page, patterns: &[Pattern], load: F) -> Closure
+/// Works it out below one top page, through `load`, which reads a node, so many at once.
+pub(in crate::client) async fn closure<F, R>(top: &Page, patterns: &[Pattern], parallel: usize, load: F) -> Closure
 where
     F: Fn(Entry) -> R,
     R: Future<Output = Result<Node>>,
 {
-    let mut walk = Walk { top, load, out: Closure::default(), seen: HashSet::new() };
+    let mut walk = Walk { top, parallel, load, out: Closure::default(), seen: HashSet::new() };
     let globs: Vec<_> = patterns.iter().filter(|p| p.is_glob()).collect();
     let mut start: BTreeMap<Sha256, PackageId> = BTreeMap::new();
     let mut matched = HashSet::new();
@@ -60,6 +59,7 @@ where
 
 struct Walk<'a, F> {
     top: &'a Page,
+    parallel: usize,
     load: F,
     out: Closure,
     /// Packages that were looked up, or will be.
@@ -76,7 +76,7 @@ where
         let load = &self.load;
         futures::stream::iter(entries)
             .map(|entry| async move { (entry, load(entry).await) })
-            .buffer_unordered(PARALLEL)
+            .buffer_unordered(self.parallel)
             .collect()
             .await
     }

@@ -8,7 +8,7 @@ use crate::{
     format::{self, Entry, NodeType, Page, Snapshot, keys, limits},
     index::Node,
     package::{Link, Sha256},
-    store::{PARALLEL, Put, Store},
+    store::{Put, Store},
 };
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -84,11 +84,11 @@ impl Copier {
         let weight = |_: &Sha256, v: &(Bytes, bool)| u32::try_from(v.0.len()).unwrap_or(u32::MAX);
         Arc::new(Self {
             source,
+            turns: Semaphore::new(to.parallel()),
             to,
             options,
             tally: Tally::default(),
             held: moka::sync::Cache::builder().weigher(weight).max_capacity(HELD).build(),
-            turns: Semaphore::new(PARALLEL),
             under_way: Mutex::default(),
             shards: Default::default(),
         })
@@ -169,12 +169,12 @@ impl Copier {
         let work = Arc::new(Work { old, old_part: base.part.clone(), part: part.cloned() });
         let copier = Arc::clone(self);
         let shard = move |entry| Arc::clone(&copier).shard(entry, Arc::clone(&work));
-        each(shards, shard).await?;
+        each(self.to.parallel(), shards, shard).await?;
         // The deepest first.
         pages.sort_by_key(|e| std::cmp::Reverse(e.prefix.depth()));
         for level in pages.chunk_by(|a, b| a.prefix.depth() == b.prefix.depth()) {
             let copier = Arc::clone(self);
-            each(level.to_vec(), move |entry: Entry| {
+            each(self.to.parallel(), level.to_vec(), move |entry: Entry| {
                 let copier = Arc::clone(&copier);
                 async move {
                     let (bytes, there) = copier.stored(&entry.link, limits::NODE).await?;
@@ -207,14 +207,15 @@ impl Copier {
             out.old.extend(old_shards);
             out.pages.extend(&pages);
             (news, olds) = (Vec::new(), Vec::new());
-            let mut opened =
-                stream::iter(pages).map(|page| async move { self.node(&page).await }).buffer_unordered(PARALLEL);
+            let mut opened = stream::iter(pages)
+                .map(|page| async move { self.node(&page).await })
+                .buffer_unordered(self.to.parallel());
             while let Some(node) = opened.try_next().await? {
                 news.extend(entries(&node));
             }
             let mut opened = stream::iter(old_pages)
                 .map(|page| async move { self.node_there(&page).await })
-                .buffer_unordered(PARALLEL);
+                .buffer_unordered(self.to.parallel());
             while let Some(node) = opened.next().await {
                 // One that is not there any more leads to nothing that can be relied on.
                 if let Ok(node) = &node {
@@ -251,7 +252,7 @@ impl Copier {
     /// Copies objects of any size. No tasks of their own: there is one for each shard.
     async fn blobs(&self, links: Vec<Link>) -> Result<()> {
         let copies = stream::iter(links).map(|link| async move { self.blob(&link).await });
-        copies.buffer_unordered(PARALLEL).try_collect().await
+        copies.buffer_unordered(self.to.parallel()).try_collect().await
     }
 
     async fn blob(&self, link: &Link) -> Result<()> {
@@ -368,16 +369,16 @@ fn links(node: &Node, part: Option<&Closure>) -> (u64, Vec<Link>) {
     (count, out)
 }
 
-/// Runs `work` on each of these, many at a time, each as a task of its own; ends at the first error, when the others have
+/// Runs `work` on each of these, so many at once, each as a task of its own; ends at the first error, when the others have
 /// stopped. Dropped, they stop as well.
-async fn each<T, R>(items: Vec<T>, work: impl Fn(T) -> R) -> Result<()>
+async fn each<T, R>(at_once: usize, items: Vec<T>, work: impl Fn(T) -> R) -> Result<()>
 where
     R: Future<Output = Result<()>> + Send + 'static,
 {
     let mut running = JoinSet::new();
     let mut items = items.into_iter();
     loop {
-        while running.len() < PARALLEL
+        while running.len() < at_once
             && let Some(item) = items.next()
         {
             running.spawn(work(item));

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     Error, ErrorKind, Result,
     format::{MirrorNote, keys, limits},
-    store::{Fetched, PARALLEL, Store},
+    store::{Fetched, Store},
     trust::{Checkpoint, Slot},
 };
 use bytes::Bytes;
@@ -102,7 +102,7 @@ impl There {
                     Fetched::NotModified | Fetched::Absent => Some(slot),
                 })
             })
-            .buffered(PARALLEL)
+            .buffered(to.parallel())
             .try_collect()
             .await?;
         let begins_here = looked.first().is_some_and(Option::is_none);
@@ -118,7 +118,9 @@ impl There {
         let claim = newest.slot().claim();
         let Ok(state) = copier.state(&claim.snapshot, claim.generation).await else { return Base::default() };
         let Some(only) = &note.only else { return Base::of(state, None) };
-        let part = closure(&state.top, only, |entry| async move { copier.node_there(&entry).await }).await;
+        let part =
+            closure(&state.top, only, copier.to.parallel(), |entry| async move { copier.node_there(&entry).await })
+                .await;
         // What a `*` means is found in the shards that are there, and those are there.
         if part.lacking.is_empty() { Base::of(state, Some(Arc::new(part))) } else { Base::default() }
     }

@@ -7,7 +7,6 @@ use crate::{
     client::{Client, package::Package, snapshot::id_of},
     format::{PackageLines, limits},
     package::Link,
-    store::PARALLEL,
 };
 use futures::TryStreamExt;
 use std::sync::Arc;
@@ -49,7 +48,7 @@ impl Audit {
                 self.out.skipped += 1;
                 continue;
             }
-            if running.len() >= PARALLEL {
+            if running.len() >= self.client.inner.store.parallel() {
                 let done = running.join_next().await;
                 self.blob_read(done);
             }

@@ -95,7 +95,7 @@ impl Audit {
     pub(super) async fn require_part(&mut self, reader: &SnapshotReader) {
         let Some(only) = self.part.note.as_ref().and_then(|n| n.only.clone()) else { return };
         let client = self.client.clone();
-        let mut wanted = closure(reader.top(), &only, |entry| {
+        let mut wanted = closure(reader.top(), &only, self.client.inner.store.parallel(), |entry| {
             let client = client.clone();
             async move { client.node(&entry).await }
         })

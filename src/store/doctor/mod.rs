@@ -5,11 +5,14 @@ mod conditions;
 mod finding;
 mod http;
 mod listing;
+mod measure;
 mod objects;
 mod public;
 mod registry;
 
 pub use finding::{Diagnosis, Finding, Outcome};
+pub(crate) use measure::measure;
+pub use measure::{MeasureOptions, Measurement};
 
 use super::Store;
 use crate::{Result, trust::VerifierKey};

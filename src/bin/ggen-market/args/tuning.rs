@@ -1,0 +1,92 @@
+//! What a run may take of the machine, the network and the store.
+
+use clap::Args;
+use std::num::NonZeroUsize;
+
+/// None is needed: the defaults suit a machine of a few processors and a server a few milliseconds away.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct Tuning {
+    /// How many threads compute, and how many see to the network [default: one for each processor]
+    #[arg(long, global = true, hide_short_help = true, value_name = "COUNT", value_parser = threads, env = "GGEN_MARKET_THREADS", hide_env_values = true)]
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// How many requests are under way at once [default: 32 for an operation on a bucket, 100 to web servers]
+    #[arg(long, global = true, hide_short_help = true, value_name = "COUNT", value_parser = connections, env = "GGEN_MARKET_CONNECTIONS", hide_env_values = true)]
+    pub(crate) connections: Option<NonZeroUsize>,
+    /// How much of archives may be in memory on their way up: 64M, 1G [default: 64M]
+    #[arg(long, global = true, hide_short_help = true, value_name = "SIZE", value_parser = upload_memory, env = "GGEN_MARKET_UPLOAD_MEMORY", hide_env_values = true)]
+    pub(crate) upload_memory: Option<NonZeroUsize>,
+    /// How much of the index a reader keeps in memory: 64M, 1G [default: 64M]
+    #[arg(long, global = true, hide_short_help = true, value_name = "SIZE", value_parser = memory, env = "GGEN_MARKET_MEMORY", hide_env_values = true)]
+    pub(crate) memory: Option<NonZeroUsize>,
+}
+
+impl Tuning {
+    /// What is not set here as it is there.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            threads: self.threads.or(other.threads),
+            connections: self.connections.or(other.connections),
+            upload_memory: self.upload_memory.or(other.upload_memory),
+            memory: self.memory.or(other.memory),
+        }
+    }
+}
+
+pub(crate) fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    count(text, 1024)
+}
+
+pub(crate) fn connections(text: &str) -> Result<NonZeroUsize, String> {
+    count(text, 10_000)
+}
+
+/// At least one part of an upload.
+pub(crate) fn upload_memory(text: &str) -> Result<NonZeroUsize, String> {
+    size(text, 8 << 20)
+}
+
+pub(crate) fn memory(text: &str) -> Result<NonZeroUsize, String> {
+    size(text, 1 << 20)
+}
+
+fn count(text: &str, most: usize) -> Result<NonZeroUsize, String> {
+    let number = text.parse::<NonZeroUsize>().ok().filter(|n| n.get() <= most);
+    number.ok_or_else(|| format!("{text:?} is no number from 1 to {most}"))
+}
+
+/// Reads `64M`, `1G`, `512K` or a number of bytes.
+fn size(text: &str, least: usize) -> Result<NonZeroUsize, String> {
+    let (number, shift) = match text.char_indices().next_back() {
+        Some((at, 'K' | 'k')) => (&text[..at], 10),
+        Some((at, 'M' | 'm')) => (&text[..at], 20),
+        Some((at, 'G' | 'g')) => (&text[..at], 30),
+        _ => (text, 0),
+    };
+    let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    let bytes = number.parse::<usize>().ok().filter(|_| digits).and_then(|n| n.checked_mul(1 << shift));
+    let bytes = bytes.ok_or_else(|| format!("{text:?} is no size (expected the form 64M, 1G or 512K)"))?;
+    NonZeroUsize::new(bytes)
+        .filter(|n| (least..=1 << 40).contains(&n.get()))
+        .ok_or_else(|| format!("{text} is out of range: at least {}M, at most 1024G", least >> 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_is_a_number_and_a_unit() {
+        let bytes = |t: &str| memory(t).map(NonZeroUsize::get);
+        assert_eq!(bytes("64M"), Ok(64 << 20));
+        assert_eq!(bytes("1G"), Ok(1 << 30));
+        assert_eq!(bytes("2048k"), Ok(2 << 20));
+        assert_eq!(bytes("1048576"), Ok(1 << 20));
+        for bad in ["", "M", "0", "1K", "-1M", "+64M", "1.5G", "64 M", "64MB", "1025G", "99999999999999999999G", "1ß"]
+        {
+            assert!(bytes(bad).is_err(), "{bad}");
+        }
+        assert!(upload_memory("4M").is_err() && upload_memory("8M").is_ok());
+        assert!(threads("0").is_err() && threads("1025").is_err() && threads("2").is_ok());
+    }
+}
