@@ -1,10 +1,6 @@
 //! Where a run's time and memory go, with the feature `profiling`: a flame graph of samples, and a report of allocations.
 
-use crate::{
-    args::Global,
-    failure::Failure,
-    output::{Ui, bytes},
-};
+use crate::{args::Global, failure::Failure, output::Ui};
 use std::{
     fs::File,
     io::{BufWriter, Write as _},
@@ -20,7 +16,7 @@ const HERTZ: i32 = 997;
 /// What is being recorded, and where it is to go.
 pub(crate) struct Profile {
     samples: Option<(pprof::ProfilerGuard<'static>, PathBuf)>,
-    heap: Option<(dhat::Profiler, PathBuf)>,
+    heap: Option<dhat::Profiler>,
 }
 
 impl Profile {
@@ -30,25 +26,14 @@ impl Profile {
             let refused = |e: pprof::Error| Failure::usage("this system lets no samples be taken").because(e);
             guard.map(|guard| (guard, path)).map_err(refused)
         });
-        let heap = global.allocations.clone().map(|path| (dhat::Profiler::builder().file_name(&path).build(), path));
+        let heap = global.allocations.as_ref().map(|path| dhat::Profiler::builder().file_name(path).build());
         Ok(Self { samples: samples.transpose()?, heap })
     }
 
     /// Writes what was recorded.
     pub(crate) fn finish(self, ui: &Ui) -> Result<(), Failure> {
-        if let Some((profiler, path)) = self.heap {
-            let heap = dhat::HeapStats::get();
-            // Writes the file, and says so in a form of its own on standard error.
-            drop(profiler);
-            ui.note(&format!(
-                "{} allocations of {} together; at most {} in {} of them at once: {}",
-                heap.total_blocks,
-                bytes(heap.total_bytes),
-                bytes(heap.max_bytes as u64),
-                heap.max_blocks,
-                path.display()
-            ));
-        }
+        // Writes its file, and says how much there was on standard error by itself.
+        drop(self.heap);
         let Some((guard, path)) = self.samples else { return Ok(()) };
         let report = guard.report().build();
         let report = report.map_err(|e| Failure::usage("the samples make no report").because(e))?;
