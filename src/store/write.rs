@@ -158,6 +158,12 @@ impl Store {
         room.map_err(|e| Error::new(ErrorKind::Io, "no room for an upload").with_source(e))
     }
 
+    /// The same without waiting: nothing where there is no room now.
+    pub(crate) fn try_room(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        let kib = u32::try_from(bytes.div_ceil(1024)).ok()?;
+        Semaphore::try_acquire_many_owned(Arc::clone(&self.room), kib).ok()
+    }
+
     /// Uploads something large in parts. The object appears only when the last part is in and the parts have come to an end
     /// without an error, so bytes that changed on the way never become visible.
     pub(super) async fn put_parts(&self, link: &Link, parts: Parts<'_>) -> Result<()> {
