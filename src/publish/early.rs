@@ -10,7 +10,7 @@ use super::{put::Session, registry::Registry};
 use crate::{
     Result,
     package::Link,
-    store::{PARALLEL, Payload, Store},
+    store::{Payload, Store},
 };
 use bytes::Bytes;
 use futures::{StreamExt, stream::FuturesUnordered};
@@ -65,7 +65,7 @@ impl Registry {
         let (mut running, mut open) = (FuturesUnordered::new(), true);
         loop {
             tokio::select! {
-                ready = waiting.0.recv(), if open && running.len() < PARALLEL => match ready {
+                ready = waiting.0.recv(), if open && running.len() < self.store.puts_at_once() => match ready {
                     Some((link, bytes, room)) if session.is_first(&link) => running.push(async move {
                         let put = self.store.put_linked(&link, Payload::Bytes(bytes), now).await;
                         drop(room);

@@ -15,7 +15,7 @@ use crate::{
     package::{Link, Sha256, Timestamp},
     search::Built,
     source::Spool,
-    store::{Later, PARALLEL, Payload, Put},
+    store::{Later, Payload, Put},
 };
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
@@ -162,7 +162,7 @@ impl Registry {
                 .map(|(link, payload)| async move {
                     self.store.put_linked(&link, payload, now).await.map(|put| (link, put))
                 })
-                .buffer_unordered(PARALLEL);
+                .buffer_unordered(self.store.puts_at_once());
         while let Some((link, put)) = running.try_next().await? {
             session.note(&link, put);
             finished += 1;

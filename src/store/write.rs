@@ -1,6 +1,6 @@
 //! Writing: immutable objects under their digest, create-only slots, and the one mutable pointer.
 
-use super::{Store, open::Backend, store_error};
+use super::{PARALLEL, Store, open::Backend, store_error};
 use crate::{
     Error, ErrorKind, Result, cpu,
     format::keys::{self, Class},
@@ -27,6 +27,10 @@ const PARTS: usize = 4;
 /// In a bucket, an object up to this size is sent at once, on condition that it is not there: to ask first would take as
 /// long as to send it. A larger one is asked for first, so that a run which was interrupted sends nothing large twice.
 const SENT_UNASKED: u64 = 256 * 1024;
+
+/// How many objects are put into a bucket at once: it answers after a while, whatever it is sent, so what is under way decides how
+/// fast many small objects go up. How many bytes that may be is bounded by the room in memory.
+const PUTS: usize = 96;
 
 /// How often a store is asked whether it refuses to create what exists.
 const CONDITIONAL_TRIES: u32 = 4;
@@ -148,6 +152,11 @@ impl Store {
             attributes.insert(Attribute::ContentType, class.content_type().into());
         }
         attributes
+    }
+
+    /// How many objects to put at once.
+    pub(crate) fn puts_at_once(&self) -> usize {
+        if self.backend == Backend::Cloud { PUTS } else { PARALLEL }
     }
 
     /// Waits until so many bytes more may be in memory.

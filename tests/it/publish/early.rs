@@ -1,6 +1,7 @@
 //! What an empty registry is sent while the scan still goes on.
 
 use super::*;
+use crate::support::s3::{Effect, Fault as S3Fault, Op, S3};
 use ggen_marketplace::{Progress, VerifyOptions};
 use std::{
     sync::{
@@ -64,4 +65,36 @@ async fn what_was_put_early_and_refused_later_is_garbage_and_only_of_a_first_bui
     assert_eq!(world.referee.take_writes(), [""; 0]);
     assert_eq!(unreferenced().await, 1);
     world.referee.assert_fair();
+}
+
+/// More than there is room for, and a store that takes its time: the scan waits, and what it read is put from memory all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_that_is_ahead_of_the_store_waits_for_room() {
+    let mut world = World::without_registry();
+    let server = S3::start().await;
+    let registry = world.registry_in(server.store());
+    registry.init(&world.options).await.unwrap();
+    let files: Vec<_> = (0..34)
+        .map(|i| {
+            // As hexadecimal digits: between 2 and 4 MiB, and all of them more than the 64 MiB that there is room for.
+            let mut noise = vec![0; 15 << 17];
+            getrandom::fill(&mut noise).unwrap();
+            world.add_crate(&format!("crate-{i}"), "1.0.0", &hex::encode(noise))
+        })
+        .collect();
+    let sizes: Vec<u64> = files.iter().map(|f| f.metadata().unwrap().len()).collect();
+    assert!(sizes.iter().all(|s| *s < 4 << 20) && sizes.iter().sum::<u64>() > 66 << 20, "{sizes:?}");
+    server
+        .fault(S3Fault::new(Effect::StallBefore(Duration::from_millis(300))).on(&[Op::Put]).below("blobs/").first(34));
+    world.options.progress = Some(Arc::new(move |progress| {
+        if progress == Progress::Scanned(34) {
+            files.iter().for_each(|file| fs::remove_file(file).unwrap());
+        }
+    }));
+    server.take_log();
+    let report = registry.build(&[world.sources()], &world.options).await.unwrap();
+    assert_eq!((report.added, report.puts), (34, 74));
+    assert_eq!((server.struck(), server.rewrites().len()), (34, 0));
+    assert_eq!(server.found().records.len(), 34);
+    server.assert_fair();
 }
