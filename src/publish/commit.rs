@@ -61,7 +61,17 @@ impl Registry {
     /// Brings the changes into the registry. Returns without writing anything when nothing changes, when `dry_run` asks for
     /// it, or when some release has to be read again first ([`Outcome::Stale`]).
     pub(super) async fn commit(&self, batch: &Batch, options: &BuildOptions) -> Result<Committed> {
-        let mut session = Session::begin(batch.watch.showing(options.clock));
+        let session = Session::begin(batch.watch.showing(options.clock));
+        self.commit_in(session, batch, options).await
+    }
+
+    /// The same in a session that has put some of it already.
+    pub(super) async fn commit_in(
+        &self,
+        mut session: Session,
+        batch: &Batch,
+        options: &BuildOptions,
+    ) -> Result<Committed> {
         // Nodes never change, so a writer that plans anew fetches only those that the winner wrote.
         let mut nodes = Nodes::new();
         for attempt in 0..ATTEMPTS {
@@ -112,7 +122,7 @@ impl Registry {
 
     /// What has to hold of a store before anything is committed to it: that it refuses to replace a slot, and that its clock
     /// and ours agree (I6). By a time in the future, all other writers would have to wait until it has come.
-    async fn require_safe_store(&self, slot: &Slot, now: Timestamp) -> Result<()> {
+    pub(super) async fn require_safe_store(&self, slot: &Slot, now: Timestamp) -> Result<()> {
         self.store.require_conditional(&keys::slot(slot.claim().generation), Class::Slot, slot.bytes()).await?;
         let ahead = now.unix() - Timestamp::now().unix() - self.store.clock_ahead().unwrap_or_default();
         if self.store.clock_ahead().is_some() && ahead > SKEW {

@@ -12,7 +12,7 @@ use crate::{
     Error, ErrorKind, Result, cpu,
     format::{Changes, Entry, FORMAT_VERSION, NodeType, Object, PackageLines, SearchBundle, Snapshot, limits},
     index::{Edited, edit},
-    package::{Link, Sha256},
+    package::{Link, Sha256, Timestamp},
     search::Built,
     source::Spool,
     store::{Later, Payload, Put},
@@ -64,6 +64,23 @@ impl Session {
     /// Forgets what was written, and only counts it.
     pub(super) fn anew(self) -> Self {
         Self { tally: self.tally, ..Self::begin(self.watch) }
+    }
+
+    /// The time by which an object that is there is old.
+    pub(super) fn now(&self) -> Timestamp {
+        self.watch.now()
+    }
+
+    /// Whether an object has yet to be put; from now on it has not.
+    pub(super) fn is_first(&mut self, link: &Link) -> bool {
+        self.done.insert(link.sha256)
+    }
+
+    /// Counts what was put.
+    pub(super) fn note(&mut self, link: &Link, put: Put) {
+        if put == Put::Written {
+            self.tally.add(link.size);
+        }
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -136,20 +153,18 @@ impl Registry {
         session: &mut Session,
         options: &BuildOptions,
     ) -> Result<()> {
-        puts.retain(|(link, _)| session.done.insert(link.sha256));
+        puts.retain(|(link, _)| session.is_first(link));
         let total = puts.len() as u64;
         let mut finished = 0;
-        let now = session.watch.now();
+        let now = session.now();
         let mut running =
             futures::stream::iter(puts)
                 .map(|(link, payload)| async move {
                     self.store.put_linked(&link, payload, now).await.map(|put| (link, put))
                 })
-                .buffer_unordered(self.store.parallel());
+                .buffer_unordered(self.store.puts_at_once());
         while let Some((link, put)) = running.try_next().await? {
-            if put == Put::Written {
-                session.tally.add(link.size);
-            }
+            session.note(&link, put);
             finished += 1;
             options.report(Progress::Put { finished, total });
         }

@@ -2,8 +2,9 @@
 
 use super::{
     commit::{Batch, Committed},
+    early::{Early, early},
     plan::{self, Change, Outcome, What, shown},
-    put::Tally,
+    put::{Session, Tally},
     search::counts,
     stage::stage,
     views::ViewReport,
@@ -302,13 +303,24 @@ impl Registry {
         // First the store: a wrong key or an unreachable bucket should not wait for the end of a long scan.
         let watch = Watch::start(options.now);
         let seen = self.newest_slot(&watch, !options.dry_run).await?;
-        let (mut batch, mut refused, scan) = self.scan(sources, watch, options).await?;
+        let mut session = Session::begin(watch.showing(options.clock));
+        let scan = if seen.claim().generation == 0 && !options.dry_run {
+            self.require_safe_store(&seen, options.now).await?;
+            let (early, waiting) = early(&self.store);
+            let scan = self.scan(sources, watch, Some(early), options);
+            let (scan, put) = futures::join!(scan, self.put_early(waiting, &mut session));
+            put?;
+            scan
+        } else {
+            self.scan(sources, watch, None, options).await
+        };
+        let (mut batch, mut refused, scan) = scan?;
         batch.seen = Some(seen);
         let deletion_skipped = options.delete && !refused.is_empty();
         if options.delete && !deletion_skipped {
             self.add_removals(&mut batch, options).await?;
         }
-        let mut committed = self.commit(&batch, options).await?;
+        let mut committed = self.commit_in(session, &batch, options).await?;
         if committed.outcomes.iter().any(|o| matches!(o, Outcome::Stale)) {
             refused.extend(self.read_again(&mut batch, &committed.outcomes, options).await?);
             committed = self.commit(&batch, options).await?;
@@ -379,6 +391,7 @@ impl Registry {
         &self,
         sources: &[PathBuf],
         watch: Watch,
+        early: Option<Early>,
         options: &BuildOptions,
     ) -> Result<(Batch, Vec<Refusal>, ScanStats)> {
         let spool = new_spool()?;
@@ -389,7 +402,12 @@ impl Registry {
             let staged = Mutex::new((Vec::new(), Vec::new()));
             let stats = source::scan(&sources, &scan_options(&options), &shared, |found| {
                 // Sealing happens here, on the scan's own threads; only the push is under the lock.
-                let found = found.and_then(|found| stage(found, &shared));
+                let found = found.and_then(|found| stage(found, &shared)).map(|found| {
+                    if let Some(early) = &early {
+                        early.offer(found.ready);
+                    }
+                    found.change
+                });
                 let mut staged = staged.lock().unwrap_or_else(PoisonError::into_inner);
                 match found {
                     Ok(change) => staged.0.push(change),
@@ -445,7 +463,7 @@ impl Registry {
                 };
                 let read = source::read_again(place, &options, &spool);
                 match read.and_then(|c| stage(source::Found::Fresh(Box::new(c)), &spool)) {
-                    Ok(change) => kept.push(change),
+                    Ok(found) => kept.push(found.change),
                     Err(refusal) => refused.push(refusal),
                 }
             }

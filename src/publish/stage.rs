@@ -8,13 +8,20 @@ use crate::{
     package::{Link, PackageId},
     source::{Candidate, Found, Payload, Refusal, Spool},
 };
+use bytes::Bytes;
+
+/// A change, and those of its objects that are in memory.
+pub(super) struct Staged {
+    pub(super) change: Change,
+    pub(super) ready: Vec<(Link, Bytes)>,
+}
 
 /// The change that publishes what was found.
-pub(super) fn stage(found: Found, spool: &Spool) -> Result<Change, Refusal> {
+pub(super) fn stage(found: Found, spool: &Spool) -> Result<Staged, Refusal> {
     match found {
         Found::Known(known) => {
             let what = What::Known { version: known.version, sha256: known.sha256 };
-            Ok(change(&known.id, known.place, None, what))
+            Ok(Staged { change: change(&known.id, known.place, None, what), ready: Vec::new() })
         }
         Found::Fresh(candidate) => {
             let place = candidate.place.clone();
@@ -28,10 +35,10 @@ fn change(id: &PackageId, place: crate::source::Place, downloads: Option<u64>, w
     Change { key: id.key(), label: label.into(), place: Some(place), downloads, what }
 }
 
-fn fresh(candidate: Candidate, spool: &Spool) -> Result<Change, Error> {
-    let Candidate { mut record, detail, payload, place, downloads, .. } = candidate;
+fn fresh(candidate: Candidate, spool: &Spool) -> Result<Staged, Error> {
+    let Candidate { mut record, detail, payload, bytes, place, downloads, .. } = candidate;
     let id = record.id()?;
-    let mut blobs = Vec::new();
+    let (mut blobs, mut ready) = (Vec::new(), Vec::new());
     if let Some(detail) = detail {
         let refused =
             |e: serde_json::Error| Error::new(ErrorKind::Refused, "its detail cannot be written").with_source(e);
@@ -42,13 +49,15 @@ fn fresh(candidate: Candidate, spool: &Spool) -> Result<Change, Error> {
         let range = spool.append(&object.bytes).map_err(|e| Error::io("write to", &std::env::temp_dir(), e))?;
         record.detail = Some(object.link);
         blobs.push(Blob { link: object.link, at: BlobAt::Spool(range) });
+        ready.push((object.link, object.bytes));
     }
     let link = Link { raw: None, sha256: record.archive.sha256, size: record.archive.size };
+    ready.extend(bytes.map(|bytes| (link, bytes)));
     match payload {
         Payload::File(path) => blobs.push(Blob { link, at: BlobAt::File(path) }),
         Payload::Spooled(range) => blobs.push(Blob { link, at: BlobAt::Spool(range) }),
         Payload::Elsewhere => {}
     }
     let what = What::Add { line: Line::new(&record), blobs: blobs.into() };
-    Ok(change(&id, place, downloads, what))
+    Ok(Staged { change: change(&id, place, downloads, what), ready })
 }

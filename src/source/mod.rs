@@ -32,6 +32,7 @@ use crate::{
     Error, ErrorKind, Result,
     package::{Archive, ArchiveFormat, Detail, Kind, PackageId, Record, Sha256, Timestamp, Version, archive},
 };
+use bytes::Bytes;
 use cache::Cache;
 use rayon::prelude::*;
 use std::{
@@ -73,6 +74,9 @@ pub struct Candidate {
     pub detail: Option<Detail>,
     /// Its archive.
     pub payload: Payload,
+    /// The archive itself, where it is small enough to be read whole: the very bytes that were checked and hashed, for whoever
+    /// stores them at once.
+    pub bytes: Option<Bytes>,
     /// Where it was found.
     pub place: Place,
     /// How often its package was downloaded, where the source says so.
@@ -298,7 +302,8 @@ fn candidate(packed: packed::Packed, payload: Payload, path: &Path, stamp: Stamp
     let archive = Archive { format, sha256: packed.sha256, size: packed.size, url: None };
     let (record, detail) =
         packed.manifest.into_release(archive, now, packed.readme, packed.summary.files, packed.summary.unpacked);
-    Candidate { record, detail: Some(detail), payload, place: Place::of(path), downloads: None, stamp: Some(stamp) }
+    let place = Place::of(path);
+    Candidate { record, detail: Some(detail), payload, bytes: None, place, downloads: None, stamp: Some(stamp) }
 }
 
 /// The error for a package that was looked into and is not acceptable.

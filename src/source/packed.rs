@@ -9,12 +9,17 @@ use crate::{
         manifest::{self, MAX_MANIFEST, MAX_README, Manifest, cargo, pack},
     },
 };
+use bytes::Bytes;
 use std::{
     collections::BTreeMap,
     fs::File,
     io::{self, BufReader, Read},
     path::Path,
 };
+
+/// An archive up to this size is read into memory at once, one for each thread: so it can be stored without being read and
+/// hashed a second time.
+const WHOLE: u64 = 4 << 20;
 
 /// What an archive has to be.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,11 +46,24 @@ pub(super) fn read_file(path: &Path, options: &ScanOptions, _: &Spool) -> Result
     let before = stamp::of_metadata(&file.metadata().map_err(fail)?);
     let is_crate = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("crate"));
     let expect = if is_crate { Expect::Crate } else { Expect::Any };
-    let packed = read(BufReader::with_capacity(64 << 10, &file), expect, &options.limits)?;
+    let len = before.size().filter(|len| *len <= WHOLE.min(options.limits.packed));
+    let bytes = len.map(|len| whole(&file, len)).transpose().map_err(fail)?;
+    let packed = match &bytes {
+        Some(bytes) => read(&bytes[..], expect, &options.limits)?,
+        None => read(BufReader::with_capacity(64 << 10, &file), expect, &options.limits)?,
+    };
     if stamp::file(path)? != before {
         return Err(changed(path));
     }
-    Ok(candidate(packed, Payload::File(path.to_owned()), path, before, options.now))
+    Ok(Candidate { bytes, ..candidate(packed, Payload::File(path.to_owned()), path, before, options.now) })
+}
+
+/// A file that should be so long. One that has grown meanwhile is cut, and found to have changed.
+fn whole(file: &File, len: u64) -> io::Result<Bytes> {
+    // Not zeroed first, and one byte more, which tells that there is nothing more without asking for space to put it in.
+    let mut out = Vec::with_capacity(usize::try_from(len + 1).map_err(|_| io::ErrorKind::OutOfMemory)?);
+    file.take(len + 1).read_to_end(&mut out)?;
+    Ok(out.into())
 }
 
 /// Reads an archive from its first to its last byte.

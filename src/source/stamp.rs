@@ -25,6 +25,16 @@ pub(super) enum Look {
     Folder(Sha256),
 }
 
+impl Stamp {
+    /// Bytes of a file.
+    pub(super) fn size(&self) -> Option<u64> {
+        match self.look {
+            Look::File { size, .. } => Some(size),
+            Look::Folder(_) => None,
+        }
+    }
+}
+
 pub(super) fn file(path: &Path) -> Result<Stamp> {
     std::fs::metadata(path).map(|meta| of_metadata(&meta)).map_err(|e| Error::io("read", path, e))
 }

@@ -36,8 +36,8 @@ pub struct Store {
     pub(super) commits: Arc<dyn ObjectStore>,
     pub(super) backend: Backend,
     pub(super) room: Room,
-    /// How many requests one operation has under way at once.
-    pub(super) parallel: usize,
+    /// How many requests one operation has under way at once, where somebody has said so.
+    pub(super) connections: Option<usize>,
     pub(super) clock: Clock,
     pub(super) single_writer: bool,
     /// Set once the store was seen to refuse a create of what exists.
@@ -65,7 +65,7 @@ pub struct StoreOptions {
     pub options: Vec<(String, String)>,
     /// Nobody else writes to it, ever: then it need not be able to create an object only where there is none.
     pub single_writer: bool,
-    /// How many requests one operation has under way at once; 32 by default. What is read over HTTP has a bound of its own
+    /// How many requests one operation has under way at once; by default 32, and 96 where objects are put into a bucket. What is read over HTTP has a bound of its own
     /// for all operations together, 100 by default, and then this one. More hide a long way to the store, and take more
     /// memory; fewer spare a small server.
     pub connections: Option<NonZeroUsize>,
@@ -149,7 +149,7 @@ impl Store {
 
     fn with_options(mut self, options: &StoreOptions) -> Self {
         self.single_writer = options.single_writer;
-        self.parallel = options.connections.map_or(self.parallel, NonZeroUsize::get);
+        self.connections = options.connections.map(NonZeroUsize::get);
         if let Some(bytes) = options.upload_memory {
             self.room = Room::of(bytes.get());
         }
@@ -158,7 +158,7 @@ impl Store {
 
     /// How many requests one operation may have under way at once.
     pub(crate) fn parallel(&self) -> usize {
-        self.parallel
+        self.connections.unwrap_or(super::PARALLEL)
     }
 
     fn located(location: &str, options: &StoreOptions) -> Result<Self> {
@@ -203,7 +203,7 @@ impl Store {
             inner,
             backend: Backend::Other,
             room: Room::of(ROOM),
-            parallel: super::PARALLEL,
+            connections: None,
             clock: Clock::default(),
             single_writer: false,
             conditional: Arc::default(),

@@ -1,6 +1,6 @@
 //! Writing: immutable objects under their digest, create-only slots, and the one mutable pointer.
 
-use super::{Store, open::Backend, store_error};
+use super::{PARALLEL, Store, open::Backend, store_error};
 use crate::{
     Error, ErrorKind, Result, cpu,
     format::keys::{self, Class},
@@ -27,6 +27,10 @@ const PARTS: usize = 4;
 /// In a bucket, an object up to this size is sent at once, on condition that it is not there: to ask first would take as
 /// long as to send it. A larger one is asked for first, so that a run which was interrupted sends nothing large twice.
 const SENT_UNASKED: u64 = 256 * 1024;
+
+/// How many objects are put into a bucket at once: it answers after a while, whatever it is sent, so what is under way decides how
+/// fast many small objects go up. How many bytes that may be is bounded by the room in memory.
+const PUTS: usize = 96;
 
 /// How often a store is asked whether it refuses to create what exists.
 const CONDITIONAL_TRIES: u32 = 4;
@@ -150,6 +154,11 @@ impl Store {
         attributes
     }
 
+    /// How many objects to put at once.
+    pub(crate) fn puts_at_once(&self) -> usize {
+        self.connections.unwrap_or(if self.backend == Backend::Cloud { PUTS } else { PARALLEL })
+    }
+
     /// Waits until so many bytes more may be in memory.
     pub(crate) async fn take_room(&self, bytes: u64) -> Result<OwnedSemaphorePermit> {
         // Who wants more than there is takes all of it.
@@ -157,6 +166,12 @@ impl Store {
         // The semaphore is never closed.
         let room = Semaphore::acquire_many_owned(Arc::clone(&self.room.free), kib).await;
         room.map_err(|e| Error::new(ErrorKind::Io, "no room for an upload").with_source(e))
+    }
+
+    /// The same without waiting: nothing where there is no room now.
+    pub(crate) fn try_room(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        let kib = u32::try_from(bytes.div_ceil(1024)).ok()?;
+        Semaphore::try_acquire_many_owned(Arc::clone(&self.room.free), kib).ok()
     }
 
     /// Uploads something large in parts. The object appears only when the last part is in and the parts have come to an end

@@ -1,6 +1,8 @@
 //! The writer's invariants, by their names in the safety page: what a build writes, in which order, and what a crash or a
 //! rival at any point does to it.
 
+mod early;
+
 use super::support::{
     referee::{Fault, Referee},
     second_reader,

@@ -2,6 +2,7 @@
 //! fair judge of that.
 
 mod answers;
+mod collecting;
 mod conditions;
 mod dying;
 mod requests;

@@ -51,7 +51,7 @@ pub(super) fn read(line: &[u8], now: Timestamp) -> Result<Read, LineError> {
 
 /// The candidate of that record.
 pub(super) fn candidate((record, detail, downloads): Read, place: Place) -> Candidate {
-    Candidate { record, detail, payload: Payload::Elsewhere, place, downloads, stamp: None }
+    Candidate { record, detail, payload: Payload::Elsewhere, bytes: None, place, downloads, stamp: None }
 }
 
 /// The members of a line as they stand there. Each is set at most once.

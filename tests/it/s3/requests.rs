@@ -2,11 +2,14 @@
 
 use super::conditions::bucket;
 use crate::support::{
-    s3::{Op, S3},
+    s3::{Effect, Fault, Op, S3},
     world::World,
 };
 use ggen_marketplace::Registry;
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 /// The requests since the last look, without those for archives: their verb, and what they were about.
 fn requests(server: &S3) -> Vec<(Op, String)> {
@@ -53,5 +56,20 @@ async fn a_run_with_nothing_to_do_asks_for_the_checkpoint_and_for_what_may_follo
     // The snapshot and its shard; the one before was of nobody's interest.
     assert_eq!(fetched, 2, "{again:?}");
     assert_eq!(idle().await, asked);
+    server.assert_fair();
+}
+
+/// A 503 that says `Retry-After: 1` (RFC 9110, section 10.2.3). Our own pauses would be 0.1 and 0.2 s at the most.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_asks_for_patience_gets_it() {
+    let world = World::without_registry();
+    let server = S3::start().await;
+    let registry = Registry::new(bucket(&server, false), world.signing_key(), &world.dir.path().join("state"));
+    registry.init(&world.options).await.unwrap();
+    server.fault(Fault::new(Effect::Answer(503)).on(&[Op::Put]).keys(|k| k == "checkpoint").first(2));
+    let began = Instant::now();
+    assert!(registry.refresh(&world.options).await.unwrap().committed);
+    assert_eq!(server.struck(), 2);
+    assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
     server.assert_fair();
 }

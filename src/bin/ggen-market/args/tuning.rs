@@ -10,7 +10,7 @@ pub(crate) struct Tuning {
     /// How many threads compute, and how many see to the network [default: one for each processor]
     #[arg(long, global = true, hide_short_help = true, value_name = "COUNT", value_parser = threads, env = "GGEN_MARKET_THREADS", hide_env_values = true)]
     pub(crate) threads: Option<NonZeroUsize>,
-    /// How many requests are under way at once [default: 32 for an operation on a bucket, 100 to web servers]
+    /// How many requests are under way at once [default: 32 for an operation on a store, 96 for puts into a bucket, 100 to web servers]
     #[arg(long, global = true, hide_short_help = true, value_name = "COUNT", value_parser = connections, env = "GGEN_MARKET_CONNECTIONS", hide_env_values = true)]
     pub(crate) connections: Option<NonZeroUsize>,
     /// How much of archives may be in memory on their way up: 64M, 1G [default: 64M]
