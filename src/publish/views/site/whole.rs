@@ -1,10 +1,9 @@
 //! The whole site: the first time, for other settings, and where what is there cannot be relied on.
 
 use super::{LOT, Label, Went, all_counts, gone_file, groups::summarize, pages::Wanted, written};
-use crate::format::keys;
 use crate::{
     Error, Result, cpu,
-    format::PackageLines,
+    format::{PackageLines, keys},
     publish::{
         registry::Registry,
         views::{Attempt, STRETCH},
@@ -29,7 +28,8 @@ impl Attempt<'_> {
         counts.retain(|_, count| *count > 0);
         let counts = Arc::new(counts);
         let fresh = self.first;
-        let mut made = Some(HashSet::new());
+        // Of a site that was not there nothing can be left over, and nobody has to look for it.
+        let mut made = if fresh && self.is_bare(registry).await? { None } else { Some(HashSet::new()) };
         let fixed = maker.fixed(&self.settings.site.theme)?;
         written!(self.write_made(registry, fixed, (fresh, &mut made)).await?);
         let mut plain: BTreeMap<String, Rows> = site::ALWAYS.iter().map(|g| ((*g).to_owned(), Rows::new())).collect();
@@ -81,7 +81,7 @@ impl Attempt<'_> {
         });
         let absent = absent.collect();
         written!(self.write_pages(registry, maker, absent, (fresh, &mut made)).await?);
-        self.write_groups(registry, maker, (plain, placed), (fresh, made.unwrap_or_default())).await
+        self.write_groups(registry, maker, (plain, placed), (fresh, made)).await
     }
 
     /// The packages of the newest state, some at a time.
@@ -98,9 +98,8 @@ impl Attempt<'_> {
         registry: &Registry,
         maker: &Arc<Maker>,
         (mut plain, placed): (BTreeMap<String, Rows>, Arc<Vec<(String, Vec<Arc<Entry>>)>>),
-        (fresh, made): (bool, HashSet<String>),
+        (fresh, mut made): (bool, Option<HashSet<String>>),
     ) -> Result<Went> {
-        let mut made = Some(made);
         for from in (0..placed.len()).step_by(LOT) {
             let (maker, placed) = (Arc::clone(maker), Arc::clone(&placed));
             let laid = cpu::run(move || {
@@ -143,9 +142,20 @@ impl Attempt<'_> {
         };
         written!(self.write_made(registry, files.into_iter().flatten().collect(), (fresh, &mut made)).await?);
         written!(self.write_made(registry, states, (fresh, &mut made)).await?);
-        let left = self.left_over(registry, maker, &made.unwrap_or_default()).await?;
-        written!(self.write(registry, left, false).await?);
+        if let Some(made) = made {
+            let left = self.left_over(registry, maker, &made).await?;
+            written!(self.write(registry, left, false).await?);
+        }
         Ok(Went::Done)
+    }
+
+    async fn is_bare(&self, registry: &Registry) -> Result<bool> {
+        for folder in keys::site::FOLDERS {
+            if registry.store.listed(folder).try_next().await?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// What stands in the place of files that are there and belong to nothing any more.
