@@ -38,7 +38,7 @@ fn target(dep: &Value) -> &str {
 fn newest(index: &Path) -> Lines {
     let mut exact: BTreeSet<(String, String)> = BTreeSet::new();
     each_line(index, |line| {
-        if line.contains("\"req\":\"=") {
+        if line.contains("\"=") {
             let line: Value = serde_json::from_str(line).unwrap();
             for dep in line["deps"].as_array().unwrap() {
                 exact.extend(text(dep, "req").strip_prefix('=').map(|v| (target(dep).to_owned(), v.trim().to_owned())));
