@@ -145,9 +145,14 @@ pub(crate) mod site {
         format!("p/{label}.atom")
     }
 
-    /// A page of a list (`c` or `k`); the first is 1. No slug holds a dot.
-    pub(crate) fn list(what: &str, slug: &str, number: usize) -> String {
-        if number <= 1 { format!("{what}/{slug}.html") } else { format!("{what}/{slug}.{number}.html") }
+    /// A list (`c` or `k`), or the part of it with the names that begin so. No slug holds a dot.
+    pub(crate) fn list(what: &str, slug: &str, part: &str) -> String {
+        if part.is_empty() { format!("{what}/{slug}.html") } else { format!("{what}/{slug}.{part}.html") }
+    }
+
+    /// What the search in the page reads of the words that begin so.
+    pub(crate) fn shard(kind: &str, part: &str) -> String {
+        format!("search/{kind}-{part}.json")
     }
 
     /// The part of the sitemap with the packages of a bucket.
@@ -158,6 +163,11 @@ pub(crate) mod site {
     /// The state of a group.
     pub(crate) fn state(group: &str) -> String {
         format!("site/{group}.json")
+    }
+
+    /// A part of a group's state; the first one stands where the state does.
+    pub(crate) fn part(group: &str, part: &str) -> String {
+        format!("site/parts/{group}/{part}.json")
     }
 
     /// How a file of the site is served, by its ending. The keys are built here, so that no package's name chooses.

@@ -35,6 +35,8 @@ const ATTEMPTS: u32 = 50;
 
 /// So many files are looked at, and then written, at once: between the two stands one look at the log.
 const BATCH: usize = 512;
+/// In a folder, which nobody else writes to meanwhile.
+const BATCH_HERE: usize = 4096;
 
 /// How often files are looked at that another run writes at the same time.
 const LOOKS: u32 = 3;
@@ -394,10 +396,11 @@ impl Attempt<'_> {
         let total = files.len() as u64;
         let mut finished = 0;
         let next = self.head.slot.next_generation()?;
+        let most = if registry.store.is_local() { BATCH_HERE } else { BATCH };
         let mut rest = files;
         while !rest.is_empty() {
             let mut batch = std::mem::take(&mut rest);
-            rest = batch.split_off(batch.len().min(BATCH));
+            rest = batch.split_off(batch.len().min(most));
             finished += batch.len() as u64;
             if !self.write_batch(registry, batch, fresh, next).await? {
                 return Ok(false);
@@ -414,7 +417,7 @@ impl Attempt<'_> {
             if registry.read_slot(next).await?.is_some() {
                 return Ok(false);
             }
-            let written = store.write_folder(Arc::new(batch)).await?;
+            let written = store.write_folder(batch, fresh).await?;
             self.count(written);
             return Ok(true);
         }

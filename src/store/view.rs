@@ -11,9 +11,9 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, PutMode, PutPayload, UpdateVersion, path::Path};
 use rayon::prelude::*;
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::{Path as FilePath, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -134,15 +134,17 @@ impl Store {
         put.map(|_| written).map_err(|e| store_error(self, "write", &file.key, e))
     }
 
-    /// Writes files into a folder, without asking anybody: its lock is held. What stands there already is not written.
-    pub(crate) async fn write_folder(&self, files: Arc<Vec<File>>) -> Result<Written> {
+    /// Writes files into a folder, without asking anybody: its lock is held. What stands there already is not written. Where it is
+    /// `fresh`, nothing is expected to be there.
+    pub(crate) async fn write_folder(&self, files: Vec<File>, fresh: bool) -> Result<Written> {
         let Backend::Folder(folder) = self.backend.clone() else {
             return Err(Error::new(ErrorKind::Invalid, format!("{self} is no folder")));
         };
         cpu::run(move || {
             let written = files.par_iter().map(|file| {
                 let path = folder.join(file.key.as_str());
-                replace(&path, &file.bytes).map_err(|e| Error::io("write", &path, e))
+                let written = if fresh { create(&path, &file.bytes) } else { replace(&path, &file.bytes) };
+                written.map_err(|e| Error::io("write", &path, e))
             });
             let done: Vec<Option<usize>> = written.collect::<Result<_>>()?;
             let mut out = Written::default();
@@ -150,6 +152,26 @@ impl Store {
             Ok(out)
         })
         .await
+    }
+}
+
+/// Makes a file where there is none: half the work of putting one in the place of another. A run that dies over it leaves half a
+/// file behind, and word that it had begun: so the next one compares all files.
+fn create(path: &FilePath, bytes: &[u8]) -> io::Result<Option<usize>> {
+    if bytes.is_empty() {
+        return replace(path, bytes);
+    }
+    let mut made = fs::File::create_new(path);
+    if let (Err(e), Some(folder)) = (&made, path.parent())
+        && e.kind() == io::ErrorKind::NotFound
+    {
+        fs::create_dir_all(folder)?;
+        made = fs::File::create_new(path);
+    }
+    match made {
+        Ok(mut file) => file.write_all(bytes).map(|()| Some(bytes.len())),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => replace(path, bytes),
+        Err(e) => Err(e),
     }
 }
 

@@ -53,7 +53,8 @@ impl View {
     /// Counts the forms of its files: a program that makes them otherwise makes all of them anew.
     fn form(self) -> u32 {
         match self {
-            Self::Plain | Self::Cargo | Self::Ggen | Self::Site => 1,
+            Self::Plain | Self::Cargo | Self::Ggen => 1,
+            Self::Site => 2,
         }
     }
 

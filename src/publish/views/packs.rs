@@ -3,9 +3,10 @@
 use super::{Attempt, Changed, STRETCH};
 use crate::{
     Error, Result, cpu,
-    format::{FormatError, keys, limits},
+    format::{self, FormatError, keys, limits},
     package::{Detail, Link, Sha256},
     publish::registry::Registry,
+    store::Store,
     trust::Shown,
     view::{
         File,
@@ -113,8 +114,19 @@ impl Attempt<'_> {
 
 /// Reads a detail.
 pub(super) async fn detail(registry: &Registry, link: &Link) -> Result<Detail> {
-    let raw = registry.store.get_raw(link, limits::NODE, limits::NODE_RAW).await?;
-    let place = || registry.store.place(&keys::blob(&link.sha256));
+    let bytes = registry.store.get_linked(link, limits::NODE).await?;
+    let (store, link) = (registry.store.clone(), *link);
+    cpu::run(move || open_detail(&store, &link, &bytes)).await
+}
+
+/// A detail, from its verified bytes.
+pub(super) fn open_detail(store: &Store, link: &Link, bytes: &[u8]) -> Result<Detail> {
+    let place = || store.place(&keys::blob(&link.sha256));
+    let raw = link.raw.unwrap_or(link.size);
+    if raw > limits::NODE_RAW {
+        return Err(FormatError::TooLarge { size: raw, max: limits::NODE_RAW }.at(place()));
+    }
+    let raw = format::unpack(bytes, link).map_err(|e| e.at(place()))?;
     serde_json::from_slice(&raw)
         .map_err(|e| FormatError::Malformed { what: "detail", reason: e.to_string() }.at(place()))
 }

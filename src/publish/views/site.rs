@@ -3,12 +3,15 @@
 //! A group's state is a file like any other: what belongs into it is a function of the newest state. It is worked out from what
 //! stands there, which some run wrote for a state that the view may show some of, and from the packages that are not as in
 //! every one of those; so all other rows in it are right. Which files a group may have had is worked out from the same: its rows
-//! in each of those states.
+//! in each of those states. Groups that may become long are kept in parts (`view/site/parts.rs`), so that one release more costs
+//! about the same in a registry of any size.
 
 mod counts;
 mod groups;
+mod pages;
+mod whole;
 
-use super::{Attempt, BATCH, Changed, STRETCH, packs};
+use super::{Attempt, BATCH, Changed, packs};
 use crate::{
     Error, Result, cpu,
     format::{PackageLines, keys},
@@ -17,21 +20,18 @@ use crate::{
     publish::registry::Registry,
     trust::Shows,
     view::{
-        File, Note, View,
-        site::{self, Broken, Maker, More, Parsed, Rows, Unread},
+        File,
+        site::{self, Broken, Change, Grown, Known, Laid, Layout, Maker, Not, Part, Rows},
     },
 };
+use bytes::Bytes;
 use counts::all_counts;
-use futures::{StreamExt, TryStreamExt};
-use groups::{Touched, make_groups, summarize, touched};
-use rayon::prelude::*;
+use groups::{Touch, Touched, grow, lay_all, make_groups, tell, touched};
+use pages::Wanted;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
-
-/// So many details are read at once.
-const PARALLEL: usize = 16;
 
 /// So many pages, or groups, are in memory as files at once.
 const LOT: usize = 1024;
@@ -56,6 +56,7 @@ macro_rules! written {
         }
     };
 }
+use written;
 
 impl Attempt<'_> {
     /// Writes the site: what changed, or all of it. False when the registry went on, or somebody else wrote.
@@ -124,46 +125,134 @@ impl Attempt<'_> {
             let (maker, changed, known) = (Arc::clone(maker), Arc::clone(&changed), Arc::clone(&known));
             cpu::run(move || touched(&maker, &changed, &known)).await
         };
-        let mut states = match self.states(registry, &touched).await? {
+        let Touch { mut plain, placed } = touched;
+        let grown = match self.grown(registry, placed, bases.len() > 1).await? {
+            Ok(grown) => grown,
+            Err(why) => return Ok(Went::Broken(why)),
+        };
+        let laid = {
+            let (maker, grown) = (Arc::clone(maker), Arc::clone(&grown.groups));
+            match cpu::run(move || lay_all(&maker, &grown)).await {
+                Ok(laid) => laid,
+                Err(Broken::Rows(why)) => return Ok(Went::Broken(why)),
+                Err(Broken::Failed(e)) => return Err(e),
+            }
+        };
+        for (group, laid) in &laid {
+            tell(&mut plain, group, grown.had.contains(group), laid.summary.clone());
+        }
+        let mut states = match self.states(registry, &plain).await? {
             Ok(states) => states,
             Err(why) => return Ok(Went::Broken(why)),
         };
-        let (mut files, mut rows) = (Vec::new(), touched);
-        let mut written = Vec::new();
+        let (mut files, mut written) = (Vec::new(), Vec::new());
         for level in 0..3 {
-            let made = match make_groups(maker, level, &mut rows, &mut states).await? {
+            let made = match make_groups(maker, level, &mut plain, &mut states).await? {
                 Ok(made) => made,
                 Err(why) => return Ok(Went::Broken(why)),
             };
             for group in made {
                 files.extend(group.files);
                 written.push(site::write_state(&group.name, &group.rows));
-                states.insert(group.name, Some(group.rows));
             }
         }
         // Pages first, then what leads to them.
         let mut pages: BTreeMap<Label, Option<Arc<PackageLines>>> =
             changed.iter().map(|c| (Arc::clone(&c.package.label), Some(Arc::clone(&c.package)))).collect();
-        let targets: Vec<Label> = states.keys().filter_map(|g| g.strip_prefix("d/")).map(Arc::from).collect();
-        let others: Vec<Label> = targets.into_iter().filter(|l| !pages.contains_key(l)).collect();
+        let wanted_by = |(group, grown): &(String, Grown)| {
+            let label = Label::from(group.strip_prefix("d/")?);
+            Some((label, grown.made.get("").cloned()))
+        };
+        let mut dependents: BTreeMap<Label, Option<Part>> = grown.groups.iter().filter_map(wanted_by).collect();
+        let others: Vec<Label> = dependents.keys().filter(|l| !pages.contains_key(*l)).cloned().collect();
         let more = self.counts_of(registry, others.iter().map(ToString::to_string).collect()).await?;
         Arc::make_mut(&mut known).extend(more);
         pages.extend(self.look_up(registry, &others).await?);
-        let mut wanted = Vec::with_capacity(pages.len());
-        let lacking: Vec<Label> = pages.keys().filter(|l| !states.contains_key(&format!("d/{l}"))).cloned().collect();
-        let found = match self.read_groups(registry, lacking.iter().map(|l| format!("d/{l}")).collect()).await? {
-            Ok(found) => found,
+        let lacking: Vec<Label> = pages.keys().filter(|l| !dependents.contains_key(*l)).cloned().collect();
+        let firsts: Vec<_> = lacking.iter().map(|l| (format!("d/{l}"), String::new())).collect();
+        match read_parts(registry, firsts).await? {
+            Ok(found) => dependents.extend(lacking.into_iter().zip(found.into_iter().map(|(_, _, part)| part))),
             Err(why) => return Ok(Went::Broken(why)),
-        };
-        states.extend(found);
-        for (label, package) in pages {
-            let dependents = states.remove(&format!("d/{label}")).flatten().unwrap_or_default();
-            wanted.push(Wanted { downloads: known.get(&*label).copied(), label, package, dependents });
         }
+        let wanted = pages.into_iter().map(|(label, package)| {
+            let dependents = dependents.remove(&label).flatten();
+            Wanted { downloads: known.get(&*label).copied(), label, package, dependents }
+        });
+        let wanted = wanted.collect();
         written!(self.write_pages(registry, maker, wanted, (false, &mut None)).await?);
+        written!(self.write_laid(registry, maker, laid).await?);
         written!(self.write(registry, files, false).await?);
         written!(self.write(registry, written, false).await?);
         Ok(Went::Done)
+    }
+
+    /// What becomes of the groups that are kept in parts; what is wrong with one, if anything is.
+    async fn grown(
+        &self,
+        registry: &Registry,
+        placed: BTreeMap<String, Vec<Change>>,
+        careful: bool,
+    ) -> Result<Result<Grew, String>> {
+        let mut wanted: Vec<String> = placed.keys().cloned().collect();
+        let (placed, mut known) = (Arc::new(placed), Arc::new(HashMap::<String, Known>::new()));
+        let mut groups = Vec::with_capacity(wanted.len());
+        // Each round reads what lies one part deeper, or what is to be put in the place of a part's best.
+        while !wanted.is_empty() {
+            let tried = {
+                let (placed, known, wanted) = (Arc::clone(&placed), Arc::clone(&known), std::mem::take(&mut wanted));
+                cpu::run(move || grow(&placed, &known, &wanted, careful)).await
+            };
+            let mut lacking = Vec::new();
+            for (group, grown) in tried {
+                match grown {
+                    Ok(grown) => groups.push((group, grown)),
+                    Err(Not::Right(why)) => return Ok(Err(why)),
+                    Err(Not::Known(prefixes)) => {
+                        lacking.extend(prefixes.into_iter().map(|p| (group.clone(), p)));
+                        wanted.push(group);
+                    }
+                }
+            }
+            match read_parts(registry, lacking).await? {
+                Ok(found) => {
+                    let known = Arc::make_mut(&mut known);
+                    for (group, prefix, part) in found {
+                        known.entry(group).or_default().insert(prefix, part);
+                    }
+                }
+                Err(why) => return Ok(Err(why)),
+            }
+        }
+        let first = |group: &String| known.get(group)?.get(&Layout::of(group)?.top)?.as_ref();
+        let had = known.keys().filter(|g| first(g).is_some()).cloned().collect();
+        Ok(Ok(Grew { groups: Arc::new(groups), had }))
+    }
+
+    /// Writes groups that are kept in parts: what leads to others after them, and empties what nothing leads to any more.
+    async fn write_laid(&mut self, registry: &Registry, maker: &Maker, laid: Vec<(String, Laid)>) -> Result<bool> {
+        let (mut rounds, mut gone): (Vec<Vec<File>>, Vec<String>) = (Vec::new(), Vec::new());
+        for (_, laid) in laid {
+            rounds.resize_with(rounds.len().max(laid.files.len()), Vec::new);
+            for (round, files) in rounds.iter_mut().zip(laid.files) {
+                round.extend(files);
+            }
+            gone.extend(laid.gone);
+        }
+        for round in rounds {
+            if !self.write(registry, round, false).await? {
+                return Ok(false);
+            }
+        }
+        let missing = maker.missing()?;
+        let mut emptied = Vec::new();
+        for keys in gone.chunks(BATCH) {
+            for (key, there) in keys.iter().zip(registry.store.look_at(keys).await?) {
+                if there.is_some_and(|t| !t.bytes.is_empty()) {
+                    emptied.extend(gone_file(key, &missing));
+                }
+            }
+        }
+        self.write(registry, emptied, false).await
     }
 
     /// The states of all groups that are touched, and of those above them; what is wrong with one, if anything is.
@@ -233,212 +322,47 @@ impl Attempt<'_> {
             registry.load(lacking, &mut tree.nodes).await?;
         }
     }
-
-    /// Writes every file of the site, and empties what is there besides.
-    async fn whole_site(&mut self, registry: &Registry, maker: &Arc<Maker>) -> Result<Went> {
-        let mut counts = all_counts(registry, &self.head.snapshot.search).await?;
-        // None told is as good as none at all.
-        counts.retain(|_, count| *count > 0);
-        let counts = Arc::new(counts);
-        let fresh = self.first;
-        let mut made = Some(HashSet::new());
-        let fixed = maker.fixed(&self.settings.site.theme)?;
-        written!(self.write_made(registry, fixed, (fresh, &mut made)).await?);
-        let mut groups: BTreeMap<String, Rows> = site::ALWAYS.iter().map(|g| ((*g).to_owned(), Rows::new())).collect();
-        for packages in self.stretches(registry) {
-            let packages = packages.await?;
-            let (maker, counts) = (Arc::clone(maker), Arc::clone(&counts));
-            let rows = cpu::run(move || {
-                let rows = |p: &Arc<PackageLines>| {
-                    let parsed = Parsed::new(p)?;
-                    Some((Arc::clone(&p.label), site::rows(&maker, &parsed, counts.get(&*p.label).copied())))
-                };
-                packages.par_iter().filter_map(rows).collect::<Vec<_>>()
-            });
-            for (label, rows) in rows.await {
-                for (group, row) in rows {
-                    groups.entry(group).or_default().insert(Arc::clone(&label), row);
-                }
-            }
-        }
-        if let Some(why) = summarize(&mut groups) {
-            return Ok(Went::Broken(why));
-        }
-        let mut here = HashSet::new();
-        for packages in self.stretches(registry) {
-            let packages = packages.await?;
-            let wanted = packages.into_iter().map(|package| {
-                let label = Arc::clone(&package.label);
-                here.insert(Arc::clone(&label));
-                let dependents = groups.get(&format!("d/{label}")).cloned().unwrap_or_default();
-                Wanted { downloads: counts.get(&*label).copied(), label, package: Some(package), dependents }
-            });
-            let wanted = wanted.collect();
-            written!(self.write_pages(registry, maker, wanted, (fresh, &mut made)).await?);
-        }
-        let absent = groups.iter().filter_map(|(g, rows)| Some((Label::from(g.strip_prefix("d/")?), rows)));
-        let absent = absent.filter(|(label, _)| !here.contains(label));
-        let absent =
-            absent.map(|(label, rows)| Wanted { downloads: None, label, package: None, dependents: rows.clone() });
-        let absent = absent.collect();
-        written!(self.write_pages(registry, maker, absent, (fresh, &mut made)).await?);
-        self.write_groups(registry, maker, groups, (fresh, made.unwrap_or_default())).await
-    }
-
-    /// The packages of the newest state, some at a time.
-    fn stretches<'r>(
-        &self,
-        registry: &'r Registry,
-    ) -> Vec<impl Future<Output = Result<Vec<Arc<PackageLines>>>> + use<'r>> {
-        let entries = self.head.tree.top.entries();
-        entries.chunks(STRETCH).map(|entries| registry.below(entries.to_vec())).collect()
-    }
-
-    async fn write_groups(
-        &mut self,
-        registry: &Registry,
-        maker: &Arc<Maker>,
-        groups: BTreeMap<String, Rows>,
-        (fresh, made): (bool, HashSet<String>),
-    ) -> Result<Went> {
-        let mut made = Some(made);
-        let groups: Vec<(String, Rows)> = groups.into_iter().collect();
-        let groups = Arc::new(groups);
-        for from in (0..groups.len()).step_by(LOT) {
-            let (maker, all) = (Arc::clone(maker), Arc::clone(&groups));
-            let files = cpu::run(move || {
-                let lot = &all[from..all.len().min(from + LOT)];
-                lot.par_iter().map(|(name, rows)| maker.group(name, rows)).collect::<Result<Vec<_>, _>>()
-            });
-            let files = match files.await {
-                Ok(files) => files.into_iter().flatten().collect(),
-                Err(Broken::Failed(e)) => return Err(e),
-                Err(Broken::Rows(why)) => return Ok(Went::Broken(why)),
-            };
-            written!(self.write_made(registry, files, (fresh, &mut made)).await?);
-        }
-        for lot in groups.chunks(LOT) {
-            let states = lot.iter().map(|(name, rows)| site::write_state(name, rows)).collect();
-            written!(self.write_made(registry, states, (fresh, &mut made)).await?);
-        }
-        let left = self.left_over(registry, maker, &made.unwrap_or_default()).await?;
-        written!(self.write(registry, left, false).await?);
-        Ok(Went::Done)
-    }
-
-    /// What stands in the place of files that are there and belong to nothing any more.
-    async fn left_over(&self, registry: &Registry, maker: &Maker, made: &HashSet<String>) -> Result<Vec<File>> {
-        let missing = maker.missing()?;
-        let mut out = Vec::new();
-        for folder in keys::site::FOLDERS {
-            let mut listed = registry.store.listed(folder);
-            while let Some(there) = listed.try_next().await? {
-                let key = there.key;
-                if made.contains(&key) {
-                    continue;
-                }
-                let state = key.strip_prefix("site/").and_then(|k| k.strip_suffix(".json"));
-                if let Some(group) = state {
-                    let empty = maker.group(group, &Rows::new());
-                    let empty = empty.map_err(|e| match e {
-                        Broken::Failed(e) => e,
-                        Broken::Rows(why) => Error::new(crate::ErrorKind::Unsupported, why),
-                    })?;
-                    out.extend(empty.into_iter().filter(|f| !made.contains(&f.key)));
-                    out.push(site::write_state(group, &Rows::new()));
-                } else if let Some(bytes) = gone(&key, &missing) {
-                    out.push(File { key, bytes });
-                }
-            }
-        }
-        Ok(out)
-    }
-
-    async fn write_made(
-        &mut self,
-        registry: &Registry,
-        files: Vec<File>,
-        (fresh, made): (bool, &mut Option<HashSet<String>>),
-    ) -> Result<bool> {
-        if let Some(made) = made {
-            made.extend(files.iter().map(|f| f.key.clone()));
-        }
-        self.write(registry, files, fresh).await
-    }
-
-    /// Renders pages of packages, and writes them.
-    async fn write_pages(
-        &mut self,
-        registry: &Registry,
-        maker: &Arc<Maker>,
-        mut wanted: Vec<Wanted>,
-        (fresh, made): (bool, &mut Option<HashSet<String>>),
-    ) -> Result<bool> {
-        while !wanted.is_empty() {
-            let rest = wanted.split_off(wanted.len().min(LOT));
-            let lot = std::mem::replace(&mut wanted, rest);
-            let reads: Vec<_> = lot.into_iter().map(|wanted| read(registry, wanted)).collect();
-            let read: Vec<Read> = futures::stream::iter(reads).buffered(PARALLEL).try_collect().await?;
-            let maker = Arc::clone(maker);
-            let rendered =
-                cpu::run(move || read.par_iter().map(|r| r.render(&maker)).collect::<Result<Vec<_>>>()).await?;
-            let mut files = Vec::with_capacity(2 * rendered.len());
-            for (more, unread) in rendered {
-                files.extend(more);
-                self.report.notes.extend(unread.into_iter().map(|(what, why)| Note { view: View::Site, what, why }));
-            }
-            if !self.write_made(registry, files, (fresh, made)).await? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
 }
 
-/// What the file of that key is once nothing belongs there; `None` for one that is not ours.
-fn gone(key: &str, missing: &str) -> Option<bytes::Bytes> {
+/// The file of that key once nothing belongs there; `None` for one that is not ours.
+fn gone_file(key: &str, missing: &str) -> Option<File> {
     let (folder, name) = key.split_once('/')?;
-    match (folder, name.rsplit_once('.').map(|(_, ending)| ending)) {
-        ("c" | "k" | "p", Some("html")) => Some(missing.to_owned().into()),
-        ("p", Some("atom")) | ("search", Some("json")) | ("assets", _) => Some(bytes::Bytes::new()),
-        _ => None,
-    }
-}
-
-/// A page that is to be rendered.
-struct Wanted {
-    label: Label,
-    /// None: it is not in the registry.
-    package: Option<Arc<PackageLines>>,
-    downloads: Option<u64>,
-    dependents: Rows,
-}
-
-/// With all that it takes.
-struct Read {
-    wanted: Wanted,
-    parsed: Option<Parsed>,
-    detail: Option<crate::package::Detail>,
-}
-
-async fn read(registry: &Registry, wanted: Wanted) -> Result<Read> {
-    let parsed = wanted.package.as_deref().and_then(Parsed::new);
-    let detail = match parsed.as_ref().and_then(Parsed::shown).filter(|r| r.removed.is_none()).and_then(|r| r.detail) {
-        Some(link) => Some(packs::detail(registry, &link).await?),
-        None => None,
+    let bytes = match (folder, name.rsplit_once('.').map(|(_, ending)| ending)) {
+        ("c" | "k" | "p", Some("html")) => missing.to_owned().into(),
+        ("p", Some("atom")) | ("search" | "site", Some("json")) | ("assets", _) => Bytes::new(),
+        _ => return None,
     };
-    Ok(Read { wanted, parsed, detail })
+    Some(File { key: key.to_owned(), bytes })
 }
 
-impl Read {
-    /// Its files, and what of it could not be read.
-    fn render(&self, maker: &Maker) -> Result<(Vec<File>, Vec<Unread>)> {
-        let Wanted { label, package, downloads, dependents } = &self.wanted;
-        let Some(parsed) = &self.parsed else {
-            // Of a kind that this program does not know, nothing is shown.
-            return Ok((if package.is_some() { Vec::new() } else { maker.absent(label, dependents)? }, Vec::new()));
-        };
-        let more = More { detail: self.detail.as_ref(), downloads: *downloads, dependents };
-        Ok((maker.package(parsed, &more)?, parsed.unread.clone()))
+/// Parts of groups, as they stand there; what is wrong with one, if anything is.
+async fn read_parts(
+    registry: &Registry,
+    wanted: Vec<(String, String)>,
+) -> Result<Result<Vec<(String, String, Option<Part>)>, String>> {
+    let mut out = Vec::with_capacity(wanted.len());
+    for lot in wanted.chunks(BATCH) {
+        let layouts: Vec<_> =
+            lot.iter().filter_map(|(group, prefix)| Some((Layout::of(group)?, group, prefix))).collect();
+        let keys: Vec<String> = layouts.iter().map(|(layout, _, prefix)| layout.key(prefix)).collect();
+        let there = registry.store.look_at(&keys).await?;
+        for (((layout, group, prefix), key), there) in layouts.into_iter().zip(&keys).zip(there) {
+            let part = match there.filter(|t| !t.bytes.is_empty()) {
+                Some(there) => match Part::read(&layout, &there.bytes) {
+                    Some(part) => Some(part),
+                    None => return Ok(Err(format!("{key} cannot be read"))),
+                },
+                None => None,
+            };
+            out.push((group.clone(), prefix.clone(), part));
+        }
     }
+    Ok(Ok(out))
+}
+
+/// What became of the groups that are kept in parts.
+struct Grew {
+    groups: Arc<Vec<(String, Grown)>>,
+    /// Those that had a first part.
+    had: HashSet<String>,
 }

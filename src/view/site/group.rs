@@ -5,13 +5,15 @@
 //! | `b/<2 hex>` | packages, by the first digits of their place in the index | a part of the sitemap |
 //! | `b/<1 hex>` | sums of those | |
 //! | `home` | sums of those, and the largest categories | the home page, the feed, the sitemap |
-//! | `c/<slug>`, `k/<slug>` | packages of a category, of a keyword | lists of a hundred |
+//! | `c/<slug>`, `k/<slug>` * | packages of a category, of a keyword | lists |
 //! | `categories` | their sizes | the list of categories |
 //! | `kk/<1 hex>`, `keywords` | sizes of keywords, and of those the largest | the list of keywords |
-//! | `d/<kind>/<name>` | packages that depend on one | (its page) |
-//! | `s/<shard>`, `s` | packages that a query may find; the shards that have some | what the search in the page reads |
+//! | `d/<kind>/<name>` * | packages that depend on one | (its page) |
+//! | `s/<shard>` *, `s` | packages that a query may find; the shards that have some | what the search in the page reads |
+//!
+//! Those with a star may hold any number of packages: they are kept in parts (`parts.rs`), and `laid.rs` has their files.
 
-use super::{Facts, Maker, Parsed, feed, file, page, search};
+use super::{Facts, Maker, Parsed, feed, file, page, place::Entry, search};
 use crate::{
     Error,
     format::keys,
@@ -19,12 +21,8 @@ use crate::{
     view::{CargoDependencies, File},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::{Value, value::RawValue};
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use serde_json::value::RawValue;
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 /// The rows of a group, as JSON, by what puts them there: a package's label, or the name of a group below.
 pub(crate) type Rows = BTreeMap<Arc<str>, Arc<str>>;
@@ -32,8 +30,6 @@ pub(crate) type Rows = BTreeMap<Arc<str>, Arc<str>>;
 /// Groups that are there also without rows.
 pub(crate) const ALWAYS: [&str; 4] = ["categories", "home", "keywords", "s"];
 
-/// So many packages stand on a page of a list.
-pub(super) const LISTED: usize = 100;
 /// So many of the newest packages, and of the most downloaded ones, are known of any number of them.
 const NEWEST: usize = 20;
 const POPULAR: usize = 12;
@@ -180,12 +176,12 @@ pub(super) struct Size {
     pub(super) slug: String,
 }
 
-fn to_row(value: &impl Serialize) -> Arc<str> {
+pub(super) fn to_row(value: &impl Serialize) -> Arc<str> {
     // Texts, numbers and lists of such: this cannot fail.
     serde_json::to_string(value).unwrap_or_else(|e| unreachable!("a row serialises: {e}")).into()
 }
 
-fn from_row<T: DeserializeOwned>(group: &str, row: &str) -> Result<T, Broken> {
+pub(super) fn from_row<T: DeserializeOwned>(group: &str, row: &str) -> Result<T, Broken> {
     serde_json::from_str(row).map_err(|e| Broken::Rows(format!("a row of {group} cannot be read: {e}")))
 }
 
@@ -213,9 +209,18 @@ pub(super) fn target(maker: &Maker, record: &Record, dependency: &crate::package
     Some(id.label())
 }
 
-/// The rows of a package, by group. One of which all was removed has none.
-pub(crate) fn rows(maker: &Maker, package: &Parsed, downloads: Option<u64>) -> BTreeMap<String, Arc<str>> {
-    let mut out = BTreeMap::new();
+/// The rows of a package, by group.
+#[derive(Default)]
+pub(crate) struct RowsOf {
+    /// In a group that is kept as a whole. (A package of which all was removed has none.)
+    pub(crate) plain: Option<(String, Arc<str>)>,
+    /// In those that are kept in parts.
+    pub(crate) placed: BTreeMap<String, Arc<Entry>>,
+}
+
+/// The rows of a package.
+pub(crate) fn rows(maker: &Maker, package: &Parsed, downloads: Option<u64>) -> RowsOf {
+    let mut out = RowsOf::default();
     let Some(shown) = package.present() else { return out };
     let mut card = Card {
         downloads,
@@ -227,6 +232,10 @@ pub(crate) fn rows(maker: &Maker, package: &Parsed, downloads: Option<u64>) -> B
         version: shown.version.to_string(),
         yanked: shown.yanked.is_some(),
     };
+    let label = &package.label;
+    let entry = |read: fn(&Arc<str>, &str) -> Option<Entry>, json: &str| {
+        Arc::new(read(label, json).unwrap_or_else(|| unreachable!("a row is of the form that is read")))
+    };
     let (mut keywords, mut categories) = (BTreeMap::new(), BTreeMap::new());
     for (texts, into) in [(&shown.keywords, &mut keywords), (&shown.categories, &mut categories)] {
         for text in texts.iter().filter(|t| !t.trim().is_empty()) {
@@ -236,15 +245,16 @@ pub(crate) fn rows(maker: &Maker, package: &Parsed, downloads: Option<u64>) -> B
     for (what, texts) in [("k", keywords), ("c", categories)] {
         for (slug, text) in texts {
             card.text = Some(text);
-            out.insert(format!("{what}/{slug}"), to_row(&card));
+            out.placed.insert(format!("{what}/{slug}"), entry(Entry::listed, &to_row(&card)));
         }
     }
     card.text = None;
     card.releases = Some(package.records.iter().filter(|r| r.removed.is_none()).count() as u64);
-    out.insert(format!("b/{}", package.bucket), to_row(&card));
+    out.plain = Some((format!("b/{}", package.bucket), to_row(&card)));
+    let name = entry(Entry::dependent, &to_row(&card.name));
     for dependency in &shown.dependencies {
-        if let Some(label) = target(maker, shown, dependency) {
-            out.insert(format!("d/{label}"), to_row(&card.name));
+        if let Some(target) = target(maker, shown, dependency) {
+            out.placed.insert(format!("d/{target}"), Arc::clone(&name));
         }
     }
     let facts = Facts {
@@ -256,16 +266,9 @@ pub(crate) fn rows(maker: &Maker, package: &Parsed, downloads: Option<u64>) -> B
         downloads,
         yanked: card.yanked,
     };
-    // A package stands in many shards, with the same row.
-    let mut same: Option<(Value, Arc<str>)> = None;
-    for (shard, value) in search::rows(&facts) {
-        let row = match &same {
-            Some((known, row)) if *known == value => Arc::clone(row),
-            _ => to_row(&value),
-        };
-        same = Some((value, Arc::clone(&row)));
-        out.insert(format!("s/{shard}"), row);
-    }
+    let (found, shards) = search::row(label, &facts);
+    let found = Arc::new(found);
+    out.placed.extend(shards.into_iter().map(|shard| (format!("s/{shard}"), Arc::clone(&found))));
     out
 }
 
@@ -277,20 +280,7 @@ pub(crate) fn summary(group: &str, rows: &Rows) -> Result<Option<Arc<str>>, Brok
     Ok(match group.split_once('/') {
         Some(("b", bucket)) if bucket.len() == 2 => Some(to_row(&bucket_sum(group, bucket, rows)?)),
         Some(("b", _)) => Some(to_row(&whole_sum(group, rows)?)),
-        Some(("c" | "k", slug)) => {
-            let mut name: Option<String> = None;
-            for row in rows.values() {
-                let text = from_row::<Card>(group, row)?.text.unwrap_or_default();
-                name = Some(match name {
-                    Some(name) => name.min(text),
-                    None => text,
-                });
-            }
-            let size = Size { count: rows.len() as u64, name: name.unwrap_or_default(), slug: slug.to_owned() };
-            Some(to_row(&size))
-        }
         Some(("kk", _)) => Some(to_row(&largest(sizes(group, rows)?, KEYWORDS_OF_PART))),
-        Some(("s", _)) => Some("1".into()),
         None if group == "categories" => Some(to_row(&largest(sizes(group, rows)?, CATEGORIES))),
         _ => None,
     })
@@ -349,12 +339,10 @@ pub(super) fn files(maker: &Maker, group: &str, rows: &Rows) -> Result<Vec<File>
             }
             vec![file(keys::site::sitemap(bucket), feed::sitemap(&maker.site.base, &packages))]
         }
-        Some((what @ ("c" | "k"), slug)) => list(maker, group, (what, slug), rows)?,
-        Some(("s", shard)) => shard_files(group, shard, rows)?,
         None if group == "home" => home(maker, rows)?,
         None if group == "categories" => {
             let mut sizes = sizes(group, rows)?;
-            let lists = sizes.iter().map(|s| (keys::site::list("c", &s.slug, 1), None));
+            let lists = sizes.iter().map(|s| (keys::site::list("c", &s.slug, ""), None));
             let pages = [keys::site::HOME, keys::site::SEARCH, keys::site::CATEGORIES, keys::site::KEYWORDS];
             let all: Vec<_> = pages.into_iter().map(|p| (p.to_owned(), None)).chain(lists).collect();
             sizes.sort_by(|a, b| a.name.cmp(&b.name));
@@ -393,47 +381,10 @@ fn home(maker: &Maker, rows: &Rows) -> Result<Vec<File>, Broken> {
     ])
 }
 
-fn list(maker: &Maker, group: &str, (what, slug): (&str, &str), rows: &Rows) -> Result<Vec<File>, Broken> {
-    let mut listed = Vec::with_capacity(rows.len());
-    for (label, row) in rows {
-        listed.push(Listed { card: from_row(group, row)?, label: label.to_string() });
-    }
-    let name = listed.iter().filter_map(|l| l.card.text.clone()).min().unwrap_or_default();
-    // By name, whatever the kind.
-    let name_of = |l: &Listed| l.label.split_once('/').map_or(String::new(), |(_, name)| name.to_owned());
-    listed.sort_by_cached_key(|l| (name_of(l), l.label.clone()));
-    let pages: Vec<_> = listed.chunks(LISTED).collect();
-    let mut out = Vec::with_capacity(pages.len());
-    for (i, packages) in pages.iter().enumerate() {
-        let at = page::At { number: i + 1, pages: pages.len(), count: rows.len() };
-        let html = page::list(maker, (what, slug), &name, at, packages)?;
-        out.push(file(keys::site::list(what, slug, i + 1), html));
-    }
-    Ok(out)
-}
-
-fn shard_files(group: &str, shard: &str, rows: &Rows) -> Result<Vec<File>, Broken> {
-    let mut values = BTreeMap::new();
-    for (label, row) in rows {
-        values.insert(label.to_string(), from_row::<Value>(group, row)?);
-    }
-    Ok(search::render(shard, &values).into_iter().map(|(key, bytes)| file(key, bytes)).collect())
-}
-
-/// The keys of the files that a group has with these rows.
-pub(crate) fn keys_of(group: &str, rows: &Rows) -> Result<BTreeSet<String>, Broken> {
-    Ok(match group.split_once('/') {
-        Some((what @ ("c" | "k"), slug)) => {
-            (1..=rows.len().div_ceil(LISTED)).map(|n| keys::site::list(what, slug, n)).collect()
-        }
-        Some(("s", shard)) => shard_files(group, shard, rows)?.into_iter().map(|f| f.key).collect(),
-        _ => BTreeSet::new(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn every_group_but_the_last_ones_has_one_above_it_which_comes_after_it() {

@@ -7,8 +7,11 @@
 
 mod feed;
 mod group;
+mod laid;
 mod package;
 mod page;
+mod parts;
+mod place;
 mod readme;
 mod search;
 mod template;
@@ -21,8 +24,11 @@ use crate::{
     package::{Kind, Record, Timestamp},
 };
 use bytes::Bytes;
-pub(crate) use group::{ALWAYS, Broken, Rows, keys_of, level, parent, read_state, rows, summary, write_state};
+pub(crate) use group::{ALWAYS, Broken, Rows, RowsOf, level, parent, read_state, rows, summary, write_state};
+pub(crate) use laid::{Laid, lay};
 pub(crate) use package::More;
+pub(crate) use parts::{Change, Grown, Known, Not, all, changed};
+pub(crate) use place::{Entry, Layout, Part};
 use std::sync::Arc;
 pub use template::Theme;
 pub(crate) use template::{MAX_THEME, Templates};
@@ -111,7 +117,7 @@ impl Maker {
         page::missing(self)
     }
 
-    /// The files of a group.
+    /// The files of a group that is kept as a whole.
     pub(crate) fn group(&self, group: &str, rows: &Rows) -> Result<Vec<File>, Broken> {
         group::files(self, group, rows)
     }
@@ -122,8 +128,8 @@ impl Maker {
     }
 
     /// The page of a package that is not here, though packages here want it.
-    pub(crate) fn absent(&self, label: &str, dependents: &Rows) -> Result<Vec<File>, Error> {
-        page::absent(self, label, dependents)
+    pub(crate) fn absent(&self, label: &str, wanted_by: Option<&Part>) -> Result<Vec<File>, Error> {
+        page::absent(self, label, wanted_by)
     }
 
     fn url(&self, key: &str) -> String {

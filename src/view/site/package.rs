@@ -1,8 +1,9 @@
 //! The page of a package, and what its template is given.
 
 use super::{
-    Maker, Parsed, Rows, feed, file, group,
+    Maker, Parsed, feed, file, group,
     page::{Dependents, dependents, render},
+    place::Part,
     readme,
 };
 use crate::{
@@ -20,8 +21,8 @@ pub(crate) struct More<'a> {
     /// The detail of the release that is shown.
     pub(crate) detail: Option<&'a Detail>,
     pub(crate) downloads: Option<u64>,
-    /// Rows of the packages that depend on it.
-    pub(crate) dependents: &'a Rows,
+    /// Of the packages that depend on it, the first part.
+    pub(crate) dependents: Option<&'a Part>,
 }
 #[derive(Serialize)]
 struct Named {
@@ -222,7 +223,7 @@ fn named(what: &str, texts: &[String]) -> Vec<Named> {
     let mut seen = std::collections::HashSet::new();
     let all = texts.iter().map(|t| t.trim()).filter(|t| !t.is_empty()).map(|t| (group::slug(t), t));
     let once = all.filter(|(slug, _)| seen.insert(slug.clone()));
-    once.map(|(slug, name)| Named { name: name.to_owned(), href: keys::site::list(what, &slug, 1) }).collect()
+    once.map(|(slug, name)| Named { name: name.to_owned(), href: keys::site::list(what, &slug, "") }).collect()
 }
 
 /// A JSON document that may stand in an element `script`: nothing in it ends that, or begins a comment.

@@ -1,11 +1,14 @@
 //! The pages: what each template is given (`docs/views.md` lists it), and what is rendered from it.
 
 use super::{
-    Maker, Rows, file,
+    Maker, file,
     group::{Card, Listed, Size, Sum},
+    place::{END, Entry, Part},
+    search::encoded,
 };
 use crate::{Error, format::keys, package::Timestamp, view::File};
 use serde::Serialize;
+use std::sync::Arc;
 
 /// So many dependents are named on a page.
 const DEPENDENTS: usize = 50;
@@ -111,7 +114,7 @@ struct Group<'a> {
 }
 
 fn sizes<'a>(what: &str, sizes: &'a [Size]) -> Vec<Group<'a>> {
-    let group = |s: &'a Size| Group { name: &s.name, href: keys::site::list(what, &s.slug, 1), count: s.count };
+    let group = |s: &'a Size| Group { name: &s.name, href: keys::site::list(what, &s.slug, ""), count: s.count };
     sizes.iter().map(group).collect()
 }
 
@@ -148,51 +151,69 @@ pub(super) fn home(maker: &Maker, sum: &Sum, categories: &[Size]) -> Result<Stri
     render(maker, "home.html", keys::site::HOME, ("", ""), home)
 }
 
-/// Which page of a list it is.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct At {
-    pub(super) number: usize,
-    pub(super) pages: usize,
-    pub(super) count: usize,
-}
-
 #[derive(Serialize)]
 struct ListContext<'a> {
     what: &'a str,
     name: &'a str,
-    count: usize,
+    /// What the names of its packages begin with; empty: they are all.
+    prefix: String,
+    count: u64,
     packages: Vec<CardContext<'a>>,
-    number: usize,
-    pages: usize,
-    previous: Option<String>,
-    next: Option<String>,
+    /// Whether these are all of them, by name; else they are the best.
+    whole: bool,
+    parts: Vec<PartContext>,
+    first: String,
 }
 
+#[derive(Serialize)]
+struct PartContext {
+    name: String,
+    href: String,
+    count: u64,
+}
+
+/// What names begin with, as people read it.
+fn beginning(prefix: &str) -> String {
+    match prefix.split_once(END) {
+        Some((name, _)) => name.to_owned(),
+        None if prefix.is_empty() => String::new(),
+        None => format!("{prefix}…"),
+    }
+}
+
+/// A list of packages, or of those whose names begin so.
 pub(super) fn list(
     maker: &Maker,
     (what, slug): (&str, &str),
     name: &str,
-    At { number, pages, count }: At,
+    prefix: &str,
+    part: &Part,
     packages: &[Listed],
 ) -> Result<String, Error> {
-    let href = |n: usize| keys::site::list(what, slug, n);
+    let href = |prefix: &str| keys::site::list(what, slug, &encoded(prefix));
+    let key = href(prefix);
+    let below = part.below.iter();
+    let parts: Vec<_> = below
+        .map(|(prefix, count)| PartContext { name: beginning(prefix), href: href(prefix), count: *count })
+        .collect();
+    let prefix = beginning(prefix);
+    let title = if prefix.is_empty() { name.to_owned() } else { format!("{name}: {prefix}") };
     let list = ListContext {
         what: if what == "c" { "category" } else { "keyword" },
         name,
-        count,
+        prefix,
+        count: if part.is_whole() { packages.len() as u64 } else { part.below.values().sum() },
         packages: packages.iter().map(card).collect(),
-        number,
-        pages,
-        previous: (number > 1).then(|| href(number - 1)),
-        next: (number < pages).then(|| href(number + 1)),
+        whole: part.is_whole(),
+        parts,
+        first: href(""),
     };
-    let title = if number > 1 { format!("{name}, page {number}") } else { name.to_owned() };
     let description = format!("Packages of the {} {name}", list.what);
     #[derive(Serialize)]
     struct Rest<'a> {
         list: ListContext<'a>,
     }
-    render(maker, "list.html", &href(number), (&title, &description), Rest { list })
+    render(maker, "list.html", &key, (&title, &description), Rest { list })
 }
 
 pub(super) fn groups(maker: &Maker, what: &str, all: &[Size]) -> Result<String, Error> {
@@ -216,20 +237,23 @@ struct Reference {
 
 #[derive(Serialize)]
 pub(super) struct Dependents {
-    count: usize,
+    count: u64,
     shown: Vec<Reference>,
 }
 
-pub(super) fn dependents(rows: &Rows) -> Dependents {
-    let reference = |(label, row): (&std::sync::Arc<str>, &std::sync::Arc<str>)| Reference {
-        kind: label.split('/').next().unwrap_or_default().to_owned(),
-        name: serde_json::from_str(row).unwrap_or_else(|_| label.to_string()),
-        href: keys::site::page(label),
+/// The first of those that depend on a package, and how many they are.
+pub(super) fn dependents(part: Option<&Part>) -> Dependents {
+    let Some(part) = part else { return Dependents { count: 0, shown: Vec::new() } };
+    let reference = |entry: &Arc<Entry>| Reference {
+        kind: entry.label.split('/').next().unwrap_or_default().to_owned(),
+        name: serde_json::from_str(&entry.json).unwrap_or_else(|_| entry.label.to_string()),
+        href: keys::site::page(&entry.label),
     };
-    Dependents { count: rows.len(), shown: rows.iter().take(DEPENDENTS).map(reference).collect() }
+    let count = if part.is_whole() { part.rows.len() as u64 } else { part.below.values().sum() };
+    Dependents { count, shown: part.rows.values().take(DEPENDENTS).map(reference).collect() }
 }
 
-pub(super) fn absent(maker: &Maker, label: &str, rows: &Rows) -> Result<Vec<File>, Error> {
+pub(super) fn absent(maker: &Maker, label: &str, wanted_by: Option<&Part>) -> Result<Vec<File>, Error> {
     #[derive(Serialize)]
     struct Absent<'a> {
         kind: &'a str,
@@ -241,11 +265,11 @@ pub(super) fn absent(maker: &Maker, label: &str, rows: &Rows) -> Result<Vec<File
         absent: Absent<'a>,
     }
     let key = keys::site::page(label);
-    if rows.is_empty() {
+    if wanted_by.is_none_or(|part| part.rows.is_empty()) {
         return Ok(vec![file(key, missing(maker)?)]);
     }
     let (kind, name) = label.split_once('/').unwrap_or_default();
-    let absent = Absent { kind, name, dependents: dependents(rows) };
+    let absent = Absent { kind, name, dependents: dependents(wanted_by) };
     let description = format!("The {kind} {name} is not in this registry");
     let html = render(maker, "absent.html", &key, (name, &description), Rest { absent })?;
     Ok(vec![file(key, html)])

@@ -4,7 +4,10 @@
 use super::{
     Maker, More, Parsed, Rows, Shown, Templates,
     group::{self, Broken},
+    laid,
     page::{self, Site},
+    parts,
+    place::{Entry, LISTED, Layout, Part},
 };
 use crate::{
     Error,
@@ -12,6 +15,7 @@ use crate::{
     package::{Detail, Kind, Record, TextFile, Timestamp},
     view::CargoDependencies,
 };
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A record with all that there is, and one with as little as there may be.
 const FULL: &str = r#"{"archive":{"format":"crate","sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":123456},"categories":["development-tools"],"dependencies":[{"features":["std"],"kind":"build","name":"other","optional":true,"req":"^1","target":"cfg(unix)"},{"name":"serde","registry":"sparse+https://elsewhere.example.com/","req":"1"},{"kind":"dev","name":"bare","req":"*"}],"external":[{"ecosystem":"npm","name":"left-pad"}],"features":{"default":["std"],"std":[]},"keywords":["sample"],"kind":"crate","license":"MIT","name":"Sample","published":"2026-01-01T00:00:00Z","rust_version":"1.70","signatures":[{"key":"k","signature":"s"}],"summary":"A sample","v":1,"version":"1.2.0"}"#;
@@ -50,7 +54,7 @@ pub(super) fn try_out(templates: Templates) -> Result<(), Error> {
     };
     maker.missing()?;
     page::search(&maker)?;
-    for (count, packages) in [(0, Vec::new()), (1, sample()), (2 * group::LISTED + 1, sample())] {
+    for (count, packages) in [(0, Vec::new()), (1, sample()), (2 * LISTED + 1, sample())] {
         lists(&maker, count, &packages).map_err(|e| match e {
             Broken::Failed(e) => e,
             Broken::Rows(what) => unreachable!("the sample's own rows are read: {what}"),
@@ -60,15 +64,14 @@ pub(super) fn try_out(templates: Templates) -> Result<(), Error> {
             detail.readme =
                 Some(TextFile { path: "README.md".into(), text: "# Sample\n\nText".into(), truncated: true });
             detail.homepage = Some("https://sample.example.com".into());
-            let dependents: Rows =
-                (0..count).map(|i| (format!("crate/d{i}").into(), format!("\"d{i}\"").into())).collect();
+            let dependents = dependents(count);
             for detail in [None, Some(&detail)] {
                 maker.package(
                     package,
-                    &More { detail, downloads: detail.map(|_| 1_234_567), dependents: &dependents },
+                    &More { detail, downloads: detail.map(|_| 1_234_567), dependents: dependents.as_ref() },
                 )?;
             }
-            maker.absent("crate/nowhere", &dependents)?;
+            maker.absent("crate/nowhere", dependents.as_ref())?;
         }
     }
     Ok(())
@@ -88,30 +91,46 @@ fn sample() -> Vec<Parsed> {
     all.into_iter().flatten().collect()
 }
 
+/// So many packages that depend on one.
+fn dependents(count: usize) -> Option<Part> {
+    let layout = Layout::of("d/crate/sample")?;
+    let entry = |i| Entry::dependent(&format!("crate/d{i}").into(), &format!("\"d{i}\"")).map(Into::into);
+    parts::all(&layout, (0..count).filter_map(entry)).made.remove("")
+}
+
 /// The home page and the lists of so many packages.
 fn lists(maker: &Maker, count: usize, packages: &[Parsed]) -> Result<(), Broken> {
-    let mut groups: std::collections::BTreeMap<String, Rows> =
-        group::ALWAYS.iter().map(|g| ((*g).to_owned(), Rows::new())).collect();
+    let mut plain: BTreeMap<String, Rows> = group::ALWAYS.iter().map(|g| ((*g).to_owned(), Rows::new())).collect();
+    let mut placed: BTreeMap<String, Vec<Arc<Entry>>> = BTreeMap::new();
     for package in packages {
-        for (name, row) in group::rows(maker, package, Some(1000)) {
-            // The same one many times: a list of several pages.
-            let rows = groups.entry(name).or_default();
-            for i in 0..count {
-                rows.insert(
-                    if i == 0 { package.label.clone() } else { format!("{}-{i}", package.label).into() },
-                    row.clone(),
-                );
+        // The same one many times: lists of several pages.
+        for i in 0..count {
+            let label = if i == 0 { package.label.clone() } else { format!("{}-{i}", package.label).into() };
+            let (bucket, records, unread) = (package.bucket.clone(), package.records.clone(), Vec::new());
+            let group::RowsOf { plain: row, placed: rows } =
+                group::rows(maker, &Parsed { label: Arc::clone(&label), bucket, records, unread }, Some(1000));
+            if let Some((group, row)) = row {
+                plain.entry(group).or_default().insert(label, row);
+            }
+            for (group, entry) in rows {
+                placed.entry(group).or_default().push(entry);
             }
         }
     }
+    for (group, rows) in placed {
+        let Some(layout) = Layout::of(&group) else { continue };
+        let laid = laid::lay(maker, &group, &layout, &parts::all(&layout, rows.into_iter()))?;
+        if let (Some((above, key)), Some(row)) = (group::parent(&group), laid.summary) {
+            plain.entry(above).or_default().insert(key.into(), row);
+        }
+    }
     for level in 0..3 {
-        let here: Vec<_> =
-            groups.keys().filter(|g| group::level(g) == level && !g.starts_with("s/")).cloned().collect();
+        let here: Vec<_> = plain.keys().filter(|g| group::level(g) == level).cloned().collect();
         for name in here {
-            let rows = groups.get(&name).cloned().unwrap_or_default();
+            let rows = plain.get(&name).cloned().unwrap_or_default();
             maker.group(&name, &rows)?;
             if let (Some((above, key)), Some(row)) = (group::parent(&name), group::summary(&name, &rows)?) {
-                groups.entry(above).or_default().insert(key.into(), row);
+                plain.entry(above).or_default().insert(key.into(), row);
             }
         }
     }

@@ -33,7 +33,7 @@
     return chars.slice(0, ascii(chars[0]) ? letters : 1).join("");
   }
   const encode = (prefix) =>
-    [...prefix].map((c) => (/[a-z0-9]/.test(c) ? c : `_${c.codePointAt(0).toString(16)}`)).join("");
+    [...prefix].map((c) => (/[a-z0-9]/.test(c) ? c : `_${c.codePointAt(0).toString(16)}_`)).join("");
 
   function parse(text) {
     const all = cut(text).map(lower).slice(0, 12);
@@ -76,7 +76,9 @@
       const controller = new AbortController();
       now = { controller, answer: null };
       now.answer = get(name, controller.signal).then((found) => {
-        const shard = { rows: (found?.rows ?? []).map(read), further: new Set(found?.further ?? []) };
+        // What has a space in it is the rest of those that have just this word: only the program reads it.
+        const further = Object.keys(found?.further ?? {}).filter((prefix) => !prefix.includes(" "));
+        const shard = { rows: (found?.rows ?? []).map(read), further };
         kept.set(name, shard);
         return shard;
       });
@@ -92,21 +94,22 @@
     return { key, kind, href, label, version, summary, tags, downloads, yanked: Boolean(yanked) };
   }
 
-  // The shard of a word and, where it is split, the file of the longest beginning of the word that has one.
+  // The rows of the shard of a word and, where that is cut up, of the parts on the way to it. A part is passed over by who has typed
+  // no further than what all in it begin with: then the next one is right.
   async function rowsFor(kind, word, letters, there, wanted) {
     const begin = top(word, letters);
-    const name = `${kind}-${encode(begin)}`;
     if (there && !there[kind]?.has(encode(begin))) return [];
-    wanted.add(name);
-    // Without waiting where it is at hand: `wanted` has to be complete before what nobody wants is broken off.
-    const shard = kept.get(name) ?? (await file(name));
-    let longest = "";
-    for (const prefix of shard.further) if (word.startsWith(prefix) && prefix.length > longest.length) longest = prefix;
-    if (!longest) return shard.rows;
-    const longer = `${kind}-${encode(longest)}`;
-    wanted.add(longer);
-    const split = kept.get(longer) ?? (await file(longer));
-    return [...shard.rows, ...split.rows];
+    const rows = [];
+    for (let prefix = begin; prefix !== undefined; ) {
+      const name = `${kind}-${encode(prefix)}`;
+      wanted.add(name);
+      // Without waiting where it is at hand: `wanted` has to be complete before what nobody wants is broken off.
+      const part = kept.get(name) ?? (await file(name));
+      rows.push(...part.rows);
+      const at = prefix;
+      prefix = at.length < word.length ? part.further.find((p) => p.length > at.length && (word.startsWith(p) || p.startsWith(word))) : undefined;
+    }
+    return rows;
   }
 
   // ---- answers

@@ -1,6 +1,7 @@
 //! `cargo/`, line by line and read by the real Cargo.
 
 mod lines;
+mod real;
 
 use crate::support::{
     cargo::real_cargo,

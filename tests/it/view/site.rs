@@ -203,9 +203,7 @@ async fn one_release_more_touches_what_shows_it_and_nothing_else() {
     want.extend(["p/crate/beta.html".into(), "p/crate/beta.atom".into()]);
     want.extend([state(&format!("b/{bucket}")), state(&format!("b/{half}")), state("home"), state("k/json")]);
     // What it is found by: its name, its keyword, the word of its description that says something.
-    for shard in ["n-be", "t-jso", "t-sec"] {
-        want.extend([state(&format!("s/{shard}")), format!("search/{shard}.json")]);
-    }
+    want.extend(["n-be", "t-jso", "t-sec"].map(|shard| format!("search/{shard}.json")));
     want.sort_unstable();
     // The part of the sitemap says when a package changed, and the time of the build has not gone on.
     assert_eq!(found, want);
@@ -260,31 +258,75 @@ async fn a_yank_and_a_removal_are_shown_with_their_reasons() {
     // Its category is empty: the page of it says that there is nothing, and nothing leads to it.
     assert_eq!(text(&world, "c/encoding.html"), text(&world, "404.html"));
     assert!(!text(&world, "categories.html").contains("encoding"));
-    assert_eq!(text(&world, "site/c/encoding.json"), "{\"rows\":{}}\n");
+    assert_eq!(text(&world, "site/c/encoding.json"), "");
     assert!(!text(&world, "index.html").contains("alpha.html"));
     assert!(!shown(&world.referee.objects()).contains_key("search/n-al.json"));
     require_right(&world).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_is_of_a_hundred_a_page_and_shrinks_again() {
+async fn a_list_of_more_than_a_hundred_leads_by_letters_and_shrinks_again() {
     let world = world_with(&[View::Site]).await;
     let name = |i: u32| format!("n{i:03}");
     for i in 0..101 {
         add(&world, &name(i), "1.0.0", "keywords = [\"many\"]\n", "");
     }
     built(&world).await;
-    let (first, second) = (text(&world, "k/many.html"), text(&world, "k/many.2.html"));
+    let (first, rest) = (text(&world, "k/many.html"), text(&world, "k/many.n1.html"));
     assert!(
-        first.contains("n099") && !first.contains("p/crate/n100.html") && first.contains("href=\"../k/many.2.html\"")
+        first.contains("n099") && !first.contains("p/crate/n100.html") && first.contains("href=\"../k/many.n.html\"")
     );
-    assert!(second.contains("p/crate/n100.html") && second.contains("href=\"../k/many.html\""), "{second}");
+    assert!(text(&world, "k/many.n.html").contains("href=\"../k/many.n1.html\""));
+    assert!(rest.contains("p/crate/n100.html") && rest.contains("href=\"../k/many.html\""), "{rest}");
     walk(&world.referee.objects());
     add(&world, &name(0), "1.1.0", "", "");
     built(&world).await;
     assert!(text(&world, "k/many.html").contains("p/crate/n100.html"));
-    assert_eq!(text(&world, "k/many.2.html"), text(&world, "404.html"));
+    for gone in ["k/many.n.html", "k/many.n0.html", "k/many.n1.html"] {
+        assert_eq!(text(&world, gone), text(&world, "404.html"));
+    }
     require_right(&world).await;
+}
+
+/// All packages have a word, a keyword and a dependency in common: a release costs no more than among a quarter of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_costs_the_same_however_many_packages_have_its_words() {
+    let mut costs = Vec::new();
+    for count in [350u32, 1400] {
+        let mut world = world_with(&[View::Site]).await;
+        let record = |i: u32, version: &str| {
+            let sha256 = sha2_of(&format!("{i} {version}"));
+            format!(
+                "{{\"kind\":\"crate\",\"name\":\"common{i}\",\"version\":\"{version}\",\"format\":\"crate\",\"sha256\":\"{sha256}\",\"size\":1,\
+                 \"download_url\":\"https://example.com/{i}\",\"published\":\"2026-01-01T00:00:00Z\",\"summary\":\"Shares ontologies with number{i}\",\
+                 \"keywords\":[\"shared\"],\"dependencies\":[{{\"name\":\"base\",\"req\":\"1\"}}]}}\n"
+            )
+        };
+        let all: String = (0..count).map(|i| record(i, "1.0.0")).collect();
+        fs::write(world.sources().join("all.jsonl"), all).unwrap();
+        let id = |i: u32| PackageId::new(Kind::Crate, &PackageName::new(&format!("common{i}")).unwrap()).unwrap();
+        world.options.downloads = Arc::new((0..count).map(|i| (id(i), u64::from(count - i))).collect());
+        built(&world).await;
+        let dependents = text(&world, "p/crate/base.html");
+        assert!(dependents.contains(&format!("and {} more", count - 50)), "{dependents}");
+        // One that stands among the best, one that does not, and one that is new.
+        for i in [7, count - 9, count] {
+            fs::write(world.sources().join("one.jsonl"), record(i, "1.1.0")).unwrap();
+            let report = world.build().await.unwrap();
+            let site = &report.views[0];
+            assert!(!site.whole && site.files < 60, "{count}: {} files", site.files);
+            costs.push(site.bytes);
+        }
+        // The best of all leaves, and another one takes its place.
+        world.registry().yank(&id(0), &"1.0.0".parse().unwrap(), None, &world.options).await.unwrap();
+        let best = text(&world, "search/t-ont.json");
+        assert!(best.find("crate/common1\"").is_some() && !best.contains("crate/common0\""), "{best}");
+        require_right(&world).await;
+    }
+    let (few, many) = costs.split_at(3);
+    for (few, many) in few.iter().zip(many) {
+        assert!(many * 10 < few * 18, "{costs:?} bytes");
+    }
 }
 
 /// Downloads are no part of a record: the search index knows them, and the site follows it.

@@ -1,13 +1,13 @@
 //! What a run changes in groups, and what becomes of them. Nothing here reads or writes a store.
 
-use super::{Label, Row, counts::Counts, gone};
+use super::{Label, Row, counts::Counts};
 use crate::{
     Result, cpu,
     format::{PackageLines, keys},
     publish::views::Changed,
     view::{
         File,
-        site::{self, Broken, Maker, Parsed, Rows},
+        site::{self, Broken, Change, Grown, Known, Laid, Layout, Maker, Not, Parsed, Rows, RowsOf},
     },
 };
 use rayon::prelude::*;
@@ -16,18 +16,23 @@ use std::{
     sync::Arc,
 };
 
-/// What a run changes in a group.
+/// What a run changes in groups that are kept as a whole: the rows, and those that have to be there.
 #[derive(Default)]
 pub(super) struct Touched {
     pub(super) rows: BTreeMap<Label, Option<Row>>,
-    /// Which rows those were in each of the states that the view may show some of, by its number.
-    pub(super) olds: BTreeMap<usize, BTreeMap<Label, Option<Row>>>,
-    /// Rows that are there in all of them.
+    /// Rows that are there in each of the states that the view may show some of.
     pub(super) must: Vec<Label>,
 }
 
+/// What a run changes.
+#[derive(Default)]
+pub(super) struct Touch {
+    pub(super) plain: BTreeMap<String, Touched>,
+    pub(super) placed: BTreeMap<String, Vec<Change>>,
+}
+
 /// The rows that these packages change.
-pub(super) fn touched(maker: &Maker, changed: &[Changed], counts: &Counts) -> BTreeMap<String, Touched> {
+pub(super) fn touched(maker: &Maker, changed: &[Changed], counts: &Counts) -> Touch {
     let rows = |package: &PackageLines| {
         let count = counts.get(&*package.label).copied();
         Parsed::new(package).map(|p| site::rows(maker, &p, count)).unwrap_or_default()
@@ -40,31 +45,77 @@ pub(super) fn touched(maker: &Maker, changed: &[Changed], counts: &Counts) -> BT
             (c, rows(&c.package), olds)
         })
         .collect();
-    let mut out: BTreeMap<String, Touched> = BTreeMap::new();
+    let mut out = Touch::default();
     for (change, new, olds) in all {
         let label = &change.package.label;
-        let groups: BTreeSet<&String> = new.keys().chain(olds.iter().flat_map(BTreeMap::keys)).collect();
-        for group in groups {
-            let row = new.get(group);
-            // A count is in the rows, and what it was is not known.
-            if !change.recounted
-                && !olds.is_empty()
-                && olds.iter().all(|o| o.get(group) == row)
-                && !group.starts_with("b/")
-            {
-                continue;
-            }
-            let touched = out.entry(group.clone()).or_default();
-            touched.rows.insert(Arc::clone(label), row.cloned());
-            for (number, old) in change.of.iter().zip(&olds) {
-                touched.olds.entry(*number).or_default().insert(Arc::clone(label), old.get(group).cloned());
-            }
-            if row.is_some() && !olds.is_empty() && olds.iter().all(|o| o.contains_key(group)) {
+        let plain: BTreeSet<&str> =
+            olds.iter().chain([&new]).filter_map(|r| r.plain.as_ref()).map(|(g, _)| g.as_str()).collect();
+        for group in plain {
+            let in_group = |r: &RowsOf| r.plain.as_ref().filter(|(g, _)| g == group).map(|(_, row)| Arc::clone(row));
+            let touched = out.plain.entry(group.to_owned()).or_default();
+            let row = in_group(&new);
+            if row.is_some() && !olds.is_empty() && olds.iter().all(|o| in_group(o).is_some()) {
                 touched.must.push(Arc::clone(label));
             }
+            touched.rows.insert(Arc::clone(label), row);
+        }
+        let placed: BTreeSet<&String> = olds.iter().chain([&new]).flat_map(|r| r.placed.keys()).collect();
+        for group in placed {
+            let row = new.placed.get(group);
+            // A count is in the rows, and what it was is not known.
+            if !change.recounted && !olds.is_empty() && olds.iter().all(|o| o.placed.get(group) == row) {
+                continue;
+            }
+            let old = olds.iter().map(|o| o.placed.get(group).cloned());
+            out.placed.entry(group.clone()).or_default().push(Change {
+                label: Arc::clone(label),
+                new: row.cloned(),
+                must: row.is_some() && !olds.is_empty() && olds.iter().all(|o| o.placed.contains_key(group)),
+                olds: change.of.iter().copied().zip(old).collect(),
+            });
         }
     }
     out
+}
+
+/// What becomes of groups that are kept in parts: the parts, or those that have to be read first.
+pub(super) type Growing = Result<Grown, Not>;
+
+/// Tries to make groups with the parts that are known of them.
+pub(super) fn grow(
+    placed: &BTreeMap<String, Vec<Change>>,
+    known: &HashMap<String, Known>,
+    wanted: &[String],
+    careful: bool,
+) -> Vec<(String, Growing)> {
+    let none = Known::new();
+    let grown = wanted.par_iter().filter_map(|group| {
+        let changes = placed.get(group)?;
+        let layout = Layout::of(group)?;
+        Some((group.clone(), site::changed(&layout, known.get(group).unwrap_or(&none), changes, careful)))
+    });
+    grown.collect()
+}
+
+/// What becomes of groups that are kept in parts.
+pub(super) fn lay_all(maker: &Maker, grown: &[(String, Grown)]) -> Result<Vec<(String, Laid)>, Broken> {
+    let laid = grown.par_iter().filter_map(|(group, grown)| {
+        let layout = Layout::of(group)?;
+        Some(site::lay(maker, group, &layout, grown).map(|laid| (group.clone(), laid)))
+    });
+    laid.collect()
+}
+
+/// Tells the group above of one that is kept in parts, and that may have `had` rows before.
+pub(super) fn tell(above: &mut BTreeMap<String, Touched>, group: &str, had: bool, summary: Option<Row>) {
+    if let Some((name, key)) = site::parent(group) {
+        let touched = above.entry(name).or_default();
+        let key = Label::from(key);
+        if had {
+            touched.must.push(Arc::clone(&key));
+        }
+        touched.rows.insert(key, summary);
+    }
 }
 
 /// A group as it is to be.
@@ -96,10 +147,9 @@ pub(super) async fn make_groups(
         }
         work.push((name, state.unwrap_or_default(), touched));
     }
-    let missing = maker.missing()?;
     let maker = Arc::clone(maker);
     let made = cpu::run(move || {
-        let make = |(name, state, touched)| make_group(&maker, &missing, name, state, touched);
+        let make = |(name, state, touched)| make_group(&maker, name, state, touched);
         work.into_par_iter().map(make).collect::<Result<Vec<Group>, Broken>>()
     });
     let made = match made.await {
@@ -131,18 +181,9 @@ fn patched(rows: &Rows, changes: &BTreeMap<Label, Option<Row>>) -> Rows {
     rows
 }
 
-fn make_group(maker: &Maker, missing: &str, name: String, state: Rows, touched: Touched) -> Result<Group, Broken> {
+fn make_group(maker: &Maker, name: String, state: Rows, touched: Touched) -> Result<Group, Broken> {
     let rows = patched(&state, &touched.rows);
-    let mut files = maker.group(&name, &rows)?;
-    // What the files were in states that the view may show some of: all of them are looked at.
-    let mut olds = BTreeSet::new();
-    for old in touched.olds.values() {
-        olds.extend(site::keys_of(&name, &patched(&state, old))?);
-    }
-    for file in &files {
-        olds.remove(&file.key);
-    }
-    files.extend(olds.into_iter().filter_map(|key| gone(&key, missing).map(|bytes| File { key, bytes })));
+    let files = maker.group(&name, &rows)?;
     let summary = site::summary(&name, &rows)?;
     Ok(Group { had: !state.is_empty(), summary, files, rows, name })
 }
