@@ -7,7 +7,7 @@
 use super::{
     document::Document,
     index::{self, Fields},
-    names::Names,
+    names::{self, Group, Groups, Names},
     rank::Standing,
 };
 use crate::{
@@ -20,15 +20,12 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     collections::BTreeSet,
     fmt, io,
     ops::Range,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 use tantivy::{
     Directory, HasLen, Index, InvertedIndexReader, SegmentReader, TantivyDocument,
@@ -47,12 +44,11 @@ const STORE_CACHE: usize = 128;
 /// So many places of terms are kept for each bundle: to look one up takes a block to be decompressed.
 const TERM_CACHE: u64 = 16 << 10;
 
-/// From so many questions for misspelt names on there is a table of all names: to make it takes as long as about so many
-/// walks through the dictionary.
-const TABLE_AFTER: u32 = 16;
-
 /// Bytes of documents kept for each bundle, about: what stands well is an answer to many questions.
 const DOCUMENT_CACHE: u64 = 8 << 20;
+
+/// How much of the file of names is read at once to find out where they are.
+const HEAD: u64 = 1 << 10;
 
 /// Bytes of blocks kept in memory for a bundle held in parts.
 const BLOCK_CACHE: u64 = 64 << 20;
@@ -64,15 +60,11 @@ thread_local! {
     /// What reads of this thread have lacked since the last [`attempt`] began. Reads happen deep inside tantivy, on the
     /// thread that asks.
     static LACKING: RefCell<BTreeSet<Lack>> = const { RefCell::new(BTreeSet::new()) };
-
-    /// Reads of what is not at hand give zeros ([`noting`]).
-    static NOTING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs something that reads bundles: what it gives, or the blocks that it lacks. Must not be nested.
 pub(super) fn attempt<T>(work: impl FnOnce() -> Result<T>) -> Result<Result<T, BTreeSet<Lack>>> {
     LACKING.with_borrow_mut(BTreeSet::clear);
-    NOTING.set(false);
     let out = work();
     let lacking = LACKING.with_borrow_mut(std::mem::take);
     if lacking.is_empty() { out.map(Ok) } else { Ok(Err(lacking)) }
@@ -81,15 +73,6 @@ pub(super) fn attempt<T>(work: impl FnOnce() -> Result<T>) -> Result<Result<T, B
 /// Whether this thread's attempt is in vain already: then an answer need not be worked out, only what else it lacks.
 pub(super) fn is_lacking() -> bool {
     LACKING.with_borrow(|l| !l.is_empty())
-}
-
-/// Runs something that reads one place after another and would stop at the first that is not at hand: of each such place it
-/// is given zeros, and so all are noted in one round. What comes out is worth nothing if something is lacking.
-pub(super) fn noting<T>(read: impl FnOnce() -> T) -> T {
-    NOTING.set(true);
-    let out = read();
-    NOTING.set(false);
-    out
 }
 
 /// Where the bytes of a body come from.
@@ -151,9 +134,6 @@ impl Body {
             return Ok(OwnedBytes::new(out));
         }
         LACKING.with_borrow_mut(|l| l.extend(lacking));
-        if NOTING.get() {
-            return Ok(OwnedBytes::new(vec![0; usize::try_from(range.end - range.start).map_err(io::Error::other)?]));
-        }
         Err(io::Error::new(io::ErrorKind::WouldBlock, "not at hand yet"))
     }
 }
@@ -259,9 +239,10 @@ pub(super) struct Reading {
     segment: Option<Segment>,
     /// `ends[i]` documents have one of the first `i + 1` standings.
     ends: Vec<u32>,
-    /// All names, once so many questions were for misspelt ones.
+    /// All names, once a question was for a misspelt one.
     names: OnceLock<Names>,
-    misspelt: AtomicU32,
+    /// Where the names are for which no table is made.
+    groups: Groups,
     /// Where the lists of terms are, by field and term.
     terms: moka::sync::Cache<String, Option<TermInfo>>,
     shown: moka::sync::Cache<u32, Arc<Document>>,
@@ -308,6 +289,7 @@ impl Reading {
                 Some(opened.map_err(|e| unreadable(cited, e))?)
             }
         };
+        let groups = groups(&body).map_err(|e| unreadable(cited, e))?;
         let weigh = |_: &u32, d: &Arc<Document>| u32::try_from(400 + d.summary.len()).unwrap_or(u32::MAX);
         Ok(Self {
             cited: *cited,
@@ -316,7 +298,7 @@ impl Reading {
             segment,
             ends,
             names: OnceLock::new(),
-            misspelt: AtomicU32::new(0),
+            groups,
             terms: moka::sync::Cache::new(TERM_CACHE),
             shown: moka::sync::Cache::builder().weigher(weigh).max_capacity(DOCUMENT_CACHE).build(),
         })
@@ -363,13 +345,47 @@ impl Reading {
         self.reader().map(|r| r.inverted_index(field)).transpose().map_err(|e| self.failed(e))
     }
 
-    /// The table of all names, where misspelt ones are asked for often; `None` of a bundle held in parts.
-    pub(super) fn names(&self, make: impl FnOnce() -> Result<Names>) -> Result<Option<&Names>> {
-        match self.names.get() {
-            Some(names) => Ok(Some(names)),
-            None if self.is_partial() || self.misspelt.fetch_add(1, Ordering::Relaxed) < TABLE_AFTER => Ok(None),
-            None => make().map(|names| Some(self.names.get_or_init(|| names))),
+    /// The documents whose names are at most so many mistakes away, in order. Of a bundle that is held in parts, only among the
+    /// names with the same first letter: a mistake is rarely there, and all others are by far more.
+    pub(super) fn misspelt(&self, name: &str, mistakes: u8) -> Result<Vec<u32>> {
+        if !self.is_partial() {
+            let names = match self.names.get() {
+                Some(names) => names,
+                None => {
+                    let made = Names::gather(|add| self.groups.all().iter().try_for_each(|g| self.group(g, add)))?;
+                    self.names.get_or_init(|| made)
+                }
+            };
+            return Ok(names.near(name, mistakes));
         }
+        let (wanted, mut out) = (names::bytes(name), Vec::new());
+        for group in self.groups.near(name, mistakes) {
+            let near = &mut |name: &[u8], document| {
+                if names::is_near(name, &wanted, mistakes) {
+                    out.push(document);
+                }
+            };
+            match self.group(group, near) {
+                // The others still say what they lack.
+                Err(_) if is_lacking() => {}
+                read => read?,
+            }
+        }
+        out.sort_unstable();
+        out.dedup();
+        Ok(out)
+    }
+
+    fn group(&self, group: &Group, each: &mut dyn FnMut(&[u8], u32)) -> Result<()> {
+        let Some(file) = self.body.tail.file(names::FILE) else { return Ok(()) };
+        let range = file.offset + group.range.start..file.offset + group.range.end;
+        let bytes = self.body.read(range).map_err(|e| self.failed(e))?;
+        let read = group.names(&bytes, |name, document| {
+            if document < self.documents() {
+                each(name, document);
+            }
+        });
+        read.ok_or_else(|| self.failed("its names are none"))
     }
 
     /// Where the list of a term is; `None` where nothing has it.
@@ -478,6 +494,27 @@ fn open_segment(body: &Arc<Body>, fields: &Fields, documents: u32) -> tantivy::R
     }
     let store = reader.get_store_reader(STORE_CACHE)?;
     Ok(Segment { reader, store })
+}
+
+/// Where the names of a bundle are.
+fn groups(body: &Body) -> tantivy::Result<Groups> {
+    let Some(file) = body.tail.file(names::FILE).filter(|_| body.tail.table.documents > 0) else {
+        return Ok(Groups::default());
+    };
+    // How long the head is stands nowhere, and it is short: what is read here is found at hand.
+    let mut head = Vec::new();
+    while head.len() as u64 <= Groups::MOST.min(file.size) {
+        let from = file.offset + head.len() as u64;
+        let piece = body.read(from..(from + HEAD).min(file.offset + file.size))?;
+        head.extend_from_slice(&piece);
+        if let Some(groups) = Groups::read(&head, file.size) {
+            return Ok(groups);
+        }
+        if piece.is_empty() {
+            break;
+        }
+    }
+    Err(corrupt("its names are none"))
 }
 
 /// The ranges of a body that opening its index reads, in order and apart.

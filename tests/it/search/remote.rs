@@ -116,7 +116,7 @@ impl Place {
 }
 
 /// Names and summaries of made-up words, most of them rare.
-fn records() -> String {
+pub(crate) fn records() -> String {
     let mut out = String::new();
     let word = |n: u64| {
         let r = n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
