@@ -1,7 +1,8 @@
 //! Finding: what one query matches in one bundle, and what that is worth.
 
 use super::{
-    bundle::{Reading, is_lacking},
+    bundle::Reading,
+    directory::is_lacking,
     index::{LISTED_FROM, LISTED_PREFIX, MARK},
     names,
     query::{Condition, Named, Query, Wanted},

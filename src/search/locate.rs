@@ -1,7 +1,8 @@
 //! Finding the documents of packages whose names are known: for whoever replaces them.
 
 use super::{
-    bundle::{Reading, attempt, is_lacking},
+    bundle::Reading,
+    directory::{attempt, is_lacking},
     document::Document,
     remote::{self, Opened},
     words,

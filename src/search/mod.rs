@@ -2,12 +2,13 @@
 //!
 //! One document for each package ([`document`], on its way [`drafts`]); an index of them in one immutable object ([`index`], and
 //! [`format::bundle`](crate::format) for its bytes); a directory over that object, held whole or fetched in parts
-//! ([`bundle`], [`remote`]); what people type ([`query`]), what it matches ([`find`], and misspelt names [`names`]), what a match is
+//! ([`directory`], [`bundle`], [`remote`]); what people type ([`query`]), what it matches ([`find`], and misspelt names [`names`]), what a match is
 //! worth ([`rank`]), and which answers are the best ([`answers`]).
 //! tantivy keeps the dictionaries, lists, columns and documents; ranking is ours.
 
 mod answers;
 mod bundle;
+mod directory;
 mod document;
 mod drafts;
 mod find;

@@ -1,6 +1,6 @@
 //! Fetching: a bundle as a whole, or its tail and then the blocks that a question needs.
 
-use super::bundle::{Lack, Reading};
+use super::{bundle::Reading, directory::Lack};
 use crate::{
     Error, ErrorKind, Result,
     format::{self, FormatError, SearchBundle, keys, limits},

@@ -2,7 +2,8 @@
 
 use super::{
     answers::{Answer, Best, answers},
-    bundle::{Reading, attempt, is_lacking},
+    bundle::Reading,
+    directory::{attempt, is_lacking},
     document::Document,
     find::{self, Asked, Set, Terms},
     query::{Condition, Named, Query},
