@@ -220,21 +220,34 @@ fn cases(c: &mut Criterion) {
     });
     group.finish();
 
-    // Any 50, with or without an answer: none may take long.
+    any_fifty(&runtime, &client, &place);
+}
+
+/// Any 50, with or without an answer: none may take long. Of each case the shortest of twenty times counts: the longer ones are the
+/// other work of the machine. The first time is told apart: then records are read that nobody had to look at before.
+fn any_fifty(runtime: &Runtime, client: &Client, place: &Place) {
     let mut random = Random(42);
-    let mut times = Vec::new();
+    let (mut first, mut best) = (Vec::new(), Vec::new());
     let mut answers = 0;
     for _ in 0..200 {
         let names: Vec<_> = (0..50).map(|_| &place.names[random.below(place.names.len())]).collect();
-        let began = Instant::now();
-        answers += u32::from(runtime.block_on(resolve(&client, &names)).is_ok());
-        times.push(began.elapsed());
+        let mut times = Vec::new();
+        for time in 0..21 {
+            let began = Instant::now();
+            let found = runtime.block_on(resolve(client, &names)).is_ok();
+            times.push(began.elapsed());
+            answers += u32::from(found && time == 0);
+        }
+        first.push(times.remove(0));
+        best.extend(times.into_iter().min());
     }
-    times.sort();
-    println!(
-        "200 times any 50: {answers} answers, median {:?}, 95 % {:?}, slowest {:?}",
-        times[100], times[190], times[199]
-    );
+    for (what, mut times) in [("the first time", first), ("again, shortest of twenty", best)] {
+        times.sort();
+        println!(
+            "200 times any 50: {answers} answers; {what}: median {:?}, 95 % {:?}, slowest {:?}",
+            times[100], times[190], times[199]
+        );
+    }
 }
 
 criterion_group!(benches, cases);

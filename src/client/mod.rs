@@ -15,6 +15,7 @@ mod history;
 mod install;
 mod measure;
 mod mirror;
+mod options;
 mod package;
 mod partial;
 mod resolve;
@@ -26,6 +27,7 @@ pub use bundle::Bundle;
 pub use history::{Generation, Pin};
 pub use install::{InstallPlan, InstallReport, Installed, Installer, installed};
 pub use mirror::{MirrorOptions, MirrorProgress, MirrorReport};
+pub use options::ClientOptions;
 pub use package::Package;
 pub use resolve::Resolver;
 pub use search::{SearchMode, Searcher};
@@ -46,41 +48,7 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
-
-/// How to read.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct ClientOptions {
-    /// A folder of this machine for the object cache and the trust state. Without one nothing is remembered, not even which
-    /// generation was seen last: then an old state of the registry cannot be told from the newest.
-    pub cache: Option<PathBuf>,
-    /// Ask the network for nothing: use the state trusted last, and the cache.
-    pub offline: bool,
-    /// Within this time after a checkpoint was fetched it is not asked for again.
-    pub freshness: Duration,
-    /// Read a registry whose newest checkpoint has expired, with a warning in the log.
-    pub allow_expired: bool,
-    /// How long one metadata object may take, retries included. (Archives are bounded by silence, not by size.)
-    pub timeout: Duration,
-    /// How many bytes of parsed index to keep in memory.
-    pub memory: u64,
-}
-
-impl Default for ClientOptions {
-    /// No cache on disk, 5 s freshness, 60 s timeout, 64 MiB of memory.
-    fn default() -> Self {
-        Self {
-            cache: None,
-            offline: false,
-            freshness: Duration::from_secs(5),
-            allow_expired: false,
-            timeout: Duration::from_secs(60),
-            memory: 64 * 1024 * 1024,
-        }
-    }
-}
 
 /// A registry, for those who read it. Cheap to clone; all clones share the caches.
 ///
@@ -128,6 +96,43 @@ struct Current {
 }
 
 impl Client {
+    /// A client for the registry at an address that is signed by this key: all that most programs need.
+    ///
+    /// ```
+    /// # use ggen_marketplace::{BuildOptions, Registry, SigningKey, Store};
+    /// use ggen_marketplace::{Client, ClientOptions, SearchRequest};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let list = dir.path().join("list.jsonl");
+    /// # std::fs::write(&list, format!(
+    /// #     r#"{{"name":"hello-pack","version":"1.0.0","summary":"Says hello","sha256":"{}","size":1,"download_url":"https://example.com/a.tar.gz"}}"#,
+    /// #     "0".repeat(64)))?;
+    /// # let address = dir.path().join("registry").display().to_string();
+    /// # let secret = SigningKey::generate("packages.example.com".parse()?)?;
+    /// # let key = secret.verifier().to_string();
+    /// # let registry = Registry::new(Store::create(&address)?, secret, dir.path());
+    /// # registry.init(&BuildOptions::now()).await?;
+    /// # registry.build(&[list], &BuildOptions::now()).await?;
+    /// # let cache = dir.path().join("cache");
+    /// let client = Client::open(&address, &key, ClientOptions::default().with_cache(cache))?;
+    /// let newest = client.latest().await?;
+    /// let package = newest.find(&"hello-pack".parse()?).await?;
+    /// assert_eq!(package.newest().unwrap().version.to_string(), "1.0.0");
+    /// let found = client.search(&SearchRequest::new("hello")).await?;
+    /// assert_eq!(found.hits[0].summary, "Says hello");
+    /// let fits = client.resolve().want("hello-pack@^1".parse()?).run().await?;
+    /// assert_eq!(fits.packages.len(), 1);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] where the address or the key is none.
+    pub fn open(address: &str, key: &str, options: ClientOptions) -> Result<Self> {
+        let key = key.parse::<VerifierKey>()?;
+        Self::new(Store::open(address)?, &[key], options)
+    }
+
     /// A client for the registry in `store` that is signed by one of `keys`, all of the same origin.
     ///
     /// # Errors

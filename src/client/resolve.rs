@@ -3,13 +3,14 @@
 use super::{Client, SnapshotReader};
 use crate::{
     Error, ErrorKind, Result, cpu,
-    format::{Entry, Page},
+    format::{Entry, PackageLines, Page},
     index::Node,
     package::{Archive, PackageId, Sha256, Timestamp},
     resolve::{
         Budget, Candidates, Key, Lock, Locked, Prefer, Question, RegistryNames, Resolution, Session, Step, Want,
     },
 };
+use futures::FutureExt as _;
 use semver::VersionReq;
 use std::{
     collections::{BTreeSet, HashMap},
@@ -171,9 +172,10 @@ impl Resolver {
         let mut session = Session::new(self.question(wants, overrides));
         loop {
             // It burns a core, for a moment or for seconds.
+            let known = readers.clone();
             let step;
             (session, step) = cpu::run(move || {
-                let step = session.step();
+                let step = session.step(&|key| known[key.registry as usize].candidates_at_hand(&key.id));
                 (session, step)
             })
             .await;
@@ -303,16 +305,47 @@ impl SnapshotReader {
                     Node::Page(page) => below.extend(next(page, at)),
                     Node::Shard(shard) => {
                         let Some(lines) = shard.find(&keys[at]) else { continue };
-                        let candidates = Arc::new(Candidates::new(ids[at].clone(), Arc::clone(lines)));
-                        let weight = candidates.weight();
-                        cache.insert((entry.link.sha256, keys[at]), (Arc::clone(&candidates), weight));
-                        out[at] = Some(candidates);
+                        out[at] = Some(self.keep_candidates(&entry, &ids[at], lines));
                     }
                 }
             }
             open = below;
         }
         Ok(out)
+    }
+
+    /// A package, as far as it is in memory: `Some(None)` where the index proves that it is not there.
+    fn candidates_at_hand(&self, id: &PackageId) -> Option<Option<Arc<Candidates>>> {
+        let inner = &self.client().inner;
+        let key = id.key();
+        let mut entry = *match self.top().find(&key) {
+            Some(entry) => entry,
+            None => return Some(None),
+        };
+        loop {
+            if let Some((candidates, _)) = inner.candidates.get(&(entry.link.sha256, key)) {
+                return Some(Some(candidates));
+            }
+            // What is in memory is given at once.
+            let (node, _) = inner.nodes.get(&entry.link.sha256).now_or_never()??;
+            match node {
+                Node::Page(page) => match page.find(&key) {
+                    Some(below) => entry = *below,
+                    None => return Some(None),
+                },
+                Node::Shard(shard) => {
+                    return Some(shard.find(&key).map(|lines| self.keep_candidates(&entry, id, lines)));
+                }
+            }
+        }
+    }
+
+    fn keep_candidates(&self, shard: &Entry, id: &PackageId, lines: &Arc<PackageLines>) -> Arc<Candidates> {
+        let candidates = Arc::new(Candidates::new(id.clone(), Arc::clone(lines)));
+        let weight = candidates.weight();
+        let key = (shard.link.sha256, lines.key);
+        self.client().inner.candidates.insert(key, (Arc::clone(&candidates), weight));
+        candidates
     }
 
     /// The nodes behind these entries, each of which leads to a package that is asked for.

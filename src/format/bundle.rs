@@ -13,7 +13,7 @@ use std::{collections::HashSet, ops::Range};
 
 /// The bundle format this program writes and the newest that it reads. It changes with every change of the search library's
 /// own files, too.
-pub const BUNDLE_VERSION: u32 = 2;
+pub const BUNDLE_VERSION: u32 = 3;
 
 const WHAT: &str = "search bundle";
 
@@ -23,8 +23,8 @@ const MAGIC: &str = "ggen-market/search-bundle/";
 /// The smallest block.
 const MIN_BLOCK: u64 = 2048;
 
-/// A bundle has at most about so many blocks, so that their hashes stay a quarter of a megabyte.
-const MAX_BLOCKS: u64 = 16_384;
+/// A bundle has at most about so many blocks, so that their hashes stay below 400 kB.
+const MAX_BLOCKS: u64 = 24_576;
 
 /// So many bytes of a block's sha256 stand in the tail, which every reader fetches. The key vouches for the body as it is, so a
 /// forger has to meet a given hash, and cannot choose two blocks that have the same one: 16 bytes are as good there as 32.
@@ -338,7 +338,7 @@ mod tests {
         let text = [format!("{MAGIC}{}\n", BUNDLE_VERSION + 1).as_bytes(), b"\xff"].concat();
         assert!(matches!(Tail::read(text.into()), Err(FormatError::Newer { .. })));
         let text = format!("{MAGIC}{}\n", BUNDLE_VERSION - 1);
-        assert!(matches!(Tail::read(text.into()), Err(FormatError::Older { found: 1, .. })));
+        assert!(matches!(Tail::read(text.into()), Err(FormatError::Older { found: 2, .. })));
         assert!(matches!(Tail::read(format!("{MAGIC}x\n").into()), Err(FormatError::Malformed { .. })));
         let other = SearchBundle { documents: 8, ..cited };
         assert!(matches!(other.split(&bytes), Err(FormatError::Malformed { .. })));

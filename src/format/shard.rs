@@ -42,6 +42,12 @@ impl PackageLines {
         Self { key: Sha256::of(label.as_bytes()), label, lines: Vec::new() }
     }
 
+    /// As it is kept: most packages have one release, and room for three more would be kept a hundred thousand times.
+    fn share(mut self) -> Arc<Self> {
+        self.lines.shrink_to_fit();
+        Arc::new(self)
+    }
+
     /// What it weighs in a shard: its lines and their line ends.
     pub(crate) fn bytes(&self) -> u64 {
         self.lines.iter().map(|l| l.text.len() as u64 + 1).sum()
@@ -100,7 +106,7 @@ impl Shard {
             let line = Line { version: head.version, text: raw.slice_ref(line.as_bytes()) };
             out.add(&mut current, &label, line, prefix)?;
         }
-        out.packages.extend(current.map(Arc::new));
+        out.packages.extend(current.map(PackageLines::share));
         Ok(out)
     }
 
@@ -129,7 +135,7 @@ impl Shard {
             return wrong("out of order or twice");
         }
         next.lines.push(line);
-        self.packages.extend(current.replace(next).map(Arc::new));
+        self.packages.extend(current.replace(next).map(PackageLines::share));
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use crate::{
     Error, ErrorKind, Result, cpu,
     format::{PackageLines, SearchBundle, limits},
     index,
-    search::{self, Built, Document, Located, Opened},
+    search::{self, Built, Document, Drafts, Located, Opened},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -80,15 +80,21 @@ impl Registry {
         head.tree.nodes = index::Nodes::default();
         let counts = Arc::clone(&batch.counts);
         let built = cpu::run(move || {
-            let counted = |label: &str, mut document: Document| {
+            let mut drafts = Drafts::new();
+            let mut add = |label: &str, document: Option<Document>| {
+                let Some(mut document) = document else { return Ok(()) };
                 document.downloads = counts.get(label).copied().unwrap_or(document.downloads);
-                document
+                drafts.add(&document)
             };
-            let of_tree = tree.into_iter().filter(|p| !changed.contains_key(&*p.label));
-            let of_tree = of_tree.filter_map(|p| Some(counted(&p.label, document(&p)?)));
-            let mut documents: Vec<Document> = of_tree.collect();
-            documents.extend(changed.into_iter().filter_map(|(label, d)| Some(counted(&label, d?))));
-            fold(documents)
+            for package in tree {
+                if !changed.contains_key(&*package.label) {
+                    add(&package.label, document(&package))?;
+                }
+            }
+            for (label, document) in changed {
+                add(&label, document)?;
+            }
+            fold(drafts)
         });
         let built = built.await?;
         Ok(Next { cited: vec![built.cited], new: Some(built) })
@@ -162,9 +168,9 @@ fn document(package: &Arc<PackageLines>) -> Option<Document> {
     Document::of(&records, 0)
 }
 
-fn fold(documents: Vec<Document>) -> Result<Built> {
-    let reference = search::reference(&documents);
-    search::build(documents, reference, Vec::new())
+fn fold(drafts: Drafts) -> Result<Built> {
+    let reference = drafts.reference();
+    search::build(drafts, reference, Vec::new())
 }
 
 /// How many of the bundles stay when one of so many documents comes: the first always does.
@@ -187,7 +193,7 @@ fn put_together(
     reference: u32,
 ) -> Result<Built> {
     let mut dead: Vec<Vec<u32>> = vec![Vec::new(); old.len()];
-    let mut documents: BTreeMap<String, Document> = BTreeMap::new();
+    let mut drafts = Drafts::new();
     for (opened, at) in taken.iter().zip(kept..) {
         for (bundle, numbers) in opened.replaces() {
             if let Some(earlier) = old[..at].iter().position(|b| b.link.sha256 == bundle) {
@@ -197,27 +203,24 @@ fn put_together(
     }
     for (opened, at) in taken.iter().zip(kept..) {
         let gone: std::collections::HashSet<u32> = dead[at].iter().copied().collect();
-        for (number, document) in opened.documents()?.into_iter().enumerate() {
-            if !gone.contains(&u32::try_from(number).unwrap_or(u32::MAX)) {
-                documents.insert(document.label(), document);
+        for (document, number) in opened.documents().zip(0..) {
+            let document = document?;
+            if !gone.contains(&number) && !changed.contains_key(&document.label()) {
+                drafts.add(&document)?;
             }
         }
     }
     for place in located.values() {
         dead[place.bundle].push(place.number);
     }
-    for (label, document) in changed {
-        match document {
-            Some(document) => drop(documents.insert(label, document)),
-            None => drop(documents.remove(&label)),
-        }
+    for document in changed.into_values().flatten() {
+        drafts.add(&document)?;
     }
-    let documents = documents.into_values().collect();
     if kept == 0 {
-        return fold(documents);
+        return fold(drafts);
     }
     let replaces = old[..kept].iter().zip(dead).map(|(b, numbers)| search::replaces(b.link.sha256, numbers));
-    search::build(documents, reference, replaces.collect())
+    search::build(drafts, reference, replaces.collect())
 }
 
 /// The download counts that the changes of a run bring: of several releases of a package the last one's.

@@ -102,6 +102,12 @@ impl Candidates {
         self.releases[at as usize].get_or_init(read).as_ref().map_err(String::as_str)
     }
 
+    /// The group of a version.
+    pub(super) fn group_of(&self, at: u32) -> u32 {
+        let behind = self.groups.partition_point(|from| *from <= at);
+        u32::try_from(behind.saturating_sub(1)).unwrap_or(u32::MAX)
+    }
+
     /// The versions of a group.
     pub(super) fn group(&self, group: u32) -> (u32, u32) {
         let at = |group: u32| self.groups.get(group as usize).copied().unwrap_or_else(|| self.len());

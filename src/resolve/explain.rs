@@ -4,7 +4,7 @@
 //! the contradiction, and in the order in which a person would look they are easier to read than the tree.
 
 use super::{
-    Set, requirement,
+    Key, Set, requirement,
     solver::{Barred, Node, Solver},
     universe::{Id, Known},
 };
@@ -26,13 +26,16 @@ pub(super) struct Explained {
     lines: Vec<String>,
 }
 
-/// One line: versions of a package, and what is said about them.
+/// One line: versions of a package, and what is said about them. Ordered by what a person sees, so that it does not matter in which
+/// order the search heard of packages.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Line {
     /// How far from what is wanted.
     depth: usize,
-    subject: Node,
+    /// The package, unless it is what is wanted.
+    name: Option<Key>,
     text: String,
+    subject: Node,
 }
 
 impl Explained {
@@ -48,16 +51,17 @@ impl Explained {
                 External::FromDependencyOf(Node::Wide(_), ..) => {}
                 External::FromDependencyOf(from, set, to, met) => {
                     let text = solver.need(*from, set, *to, met);
-                    let line = Line { depth: depth(from), subject: *from, text };
+                    let line = Line { depth: depth(from), name: solver.name(*from), text, subject: *from };
                     let versions = lines.entry(line).or_insert(Set::NONE);
                     *versions = versions.union(set);
                     if let Node::Links(library) = to {
-                        let name = solver.libraries.borrow()[*library as usize].clone();
+                        let name = solver.library_name(*library);
                         last.insert(format!("only one crate can link the native library {name}"));
                     }
                 }
                 External::Custom(node, set, reason) => {
-                    let line = Line { depth: depth(node), subject: *node, text: format!("cannot be taken: {reason}") };
+                    let text = format!("cannot be taken: {reason}");
+                    let line = Line { depth: depth(node), name: solver.name(*node), text, subject: *node };
                     let versions = lines.entry(line).or_insert(Set::NONE);
                     *versions = versions.union(set);
                 }
@@ -120,13 +124,20 @@ fn depths(facts: &[Fact]) -> BTreeMap<Node, usize> {
 }
 
 impl Solver<'_> {
+    fn name(&self, node: Node) -> Option<Key> {
+        match node {
+            Node::Group(id, _) | Node::Unasked(id) => Some(self.universe.key(id)),
+            Node::Root | Node::Wide(_) | Node::Links(_) => None,
+        }
+    }
+
     /// `needs pack:b ^2`, and what there is of it where nothing meets that.
     fn need(&self, from: Node, set: &Set, to: Node, met: &Set) -> String {
         let id = match to {
             Node::Group(id, _) | Node::Unasked(id) => id,
-            Node::Wide(wide) => self.wides.borrow()[wide as usize].id,
+            Node::Wide(wide) => self.wide_parts(wide).0,
             Node::Links(library) => {
-                return format!("links the native library {}", self.libraries.borrow()[library as usize]);
+                return format!("links the native library {}", self.library_name(library));
             }
             Node::Root => return String::new(),
         };
@@ -139,9 +150,9 @@ impl Solver<'_> {
         if met.is_empty() {
             out += &match self.universe.known(id) {
                 Known::Absent => {
-                    format!(", which {} does not have", self.universe.origin(self.universe.key(id).registry))
+                    format!(", which {} does not have", self.universe.origin(self.universe.registry_of(id)))
                 }
-                Known::Present(candidates) => format!("; there {}", self.existing(&candidates, &reqs)),
+                Known::Present(view) => format!("; there {}", self.existing(&view.candidates, &reqs)),
                 Known::Unasked => String::new(),
             };
         }
@@ -167,12 +178,12 @@ impl Solver<'_> {
         };
         match from {
             Node::Root => {
-                let wants = self.question.wants.iter().filter(|(key, _)| self.universe.id(key) == id);
+                let wants = self.question.wants.iter().filter(|(key, _)| self.universe.id_of(key) == id);
                 wants.for_each(|(_, req)| add(&req.to_string()));
             }
             Node::Group(source, _) => {
                 let Some(candidates) = self.universe.candidates(source) else { return out };
-                let own = self.universe.key(source).registry;
+                let own = self.universe.registry_of(source);
                 // All versions of the set have the same need, or it would not be one fact.
                 let first = set.below(candidates.len()).find_map(|at| candidates.release(at).ok());
                 let Some(release) = first else { return out };
@@ -209,17 +220,16 @@ impl Solver<'_> {
         let (id, set) = match node {
             Node::Group(id, _) => (id, set.clone()),
             Node::Wide(wide) => {
-                let wides = self.wides.borrow();
-                let wide = &wides[wide as usize];
-                let parts = (0..).zip(&wide.parts).filter(|(at, _)| set.contains(at));
-                (wide.id, parts.fold(Set::NONE, |all, (_, part)| all.union(&part.1)))
+                let (id, parts) = self.wide_parts(wide);
+                let parts = (0..).zip(&parts).filter(|(at, _)| set.contains(at));
+                (id, parts.fold(Set::NONE, |all, (_, part)| all.union(&part.1)))
             }
             _ => return Vec::new(),
         };
-        let Some(candidates) = self.universe.candidates(id) else { return Vec::new() };
+        let Some(view) = self.universe.view(id) else { return Vec::new() };
         let mut why: BTreeMap<Barred, Set> = BTreeMap::new();
-        for at in set.below(candidates.len()) {
-            if let Some(barred) = self.barred(id, at) {
+        for at in set.below(view.candidates.len()) {
+            if let Some(barred) = self.barred(&view, at) {
                 // One line for all that are too new, with the day of the first.
                 let newest =
                     why.keys().find(|b| matches!((b, barred), (Barred::TooNew(_), Barred::TooNew(_)))).copied();

@@ -1,15 +1,15 @@
 //! One question, from the first name to the answer.
 
 use super::{
-    Candidates, Key, Question, Resolution, Resolved, Set,
+    Candidates, Key, Question, Resolution, Resolved, Set as VersionSet,
     explain::Explained,
-    solver::{Node, Solver},
-    universe::{Id, Known, Universe},
+    solver::{Edge, Memo, Node, Solver},
+    universe::{AtHand, Id, Universe},
 };
 use crate::{Error, ErrorKind, Result};
-use pubgrub::{PubGrubError, SelectedDependencies};
+use pubgrub::{PubGrubError, SelectedDependencies, Set};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,7 +18,10 @@ use std::{
 pub(crate) struct Session {
     question: Question,
     universe: Universe,
+    memo: Memo,
     walk: Walk,
+    /// What is at hand is learned only when it is asked for: see [`Session::begin_in_order`].
+    in_order: bool,
     /// What is left of the budget.
     steps: u64,
     time: Duration,
@@ -37,21 +40,27 @@ pub(crate) enum Step {
 /// hold is known before the search begins: one round of questions for each level of the graph, whatever the search does.
 #[derive(Default)]
 struct Walk {
-    /// Requirements that were not followed yet.
-    open: Vec<(Id, Box<str>)>,
-    seen: HashSet<(Id, u32)>,
-    asked: HashSet<(Id, Box<str>)>,
+    /// Releases whose needs were not followed yet: first what is wanted, which is none.
+    open: Vec<Option<(Id, u32)>>,
+    seen: Set<(Id, u32)>,
 }
 
 impl Session {
     pub(crate) fn new(question: Question) -> Self {
         let universe = Universe::new(&question);
-        let mut walk = Walk::default();
-        for (key, req) in &question.wants {
-            walk.ask(universe.id(key), &req.to_string());
-        }
+        let memo = Memo::new(&universe, &question);
+        let walk = Walk { open: vec![None], ..Walk::default() };
         let budget = question.budget;
-        Self { universe, walk, steps: budget.steps, time: budget.time, rounds: budget.rounds, question }
+        Self {
+            universe,
+            memo,
+            walk,
+            in_order: false,
+            steps: budget.steps,
+            time: budget.time,
+            rounds: budget.rounds,
+            question,
+        }
     }
 
     /// Takes what a registry has of a package: `None` when it is proved to have nothing.
@@ -59,14 +68,34 @@ impl Session {
         self.universe.learn(key, candidates);
     }
 
-    /// Goes as far as it can.
+    /// Goes as far as it can. What is at hand is taken from there, and never asked for.
     ///
     /// # Errors
     /// [`ErrorKind::Unsolvable`] with the reasons, or when it would be too much work.
-    pub(crate) fn step(&mut self) -> Result<Step> {
+    pub(crate) fn step(&mut self, at_hand: AtHand<'_>) -> Result<Step> {
+        loop {
+            let keys = match self.advance(at_hand)? {
+                Step::Need(keys) if self.in_order => keys,
+                step => return Ok(step),
+            };
+            let mut rest = Vec::new();
+            for key in keys {
+                match at_hand(&key) {
+                    Some(found) => self.learn(&key, found),
+                    None => rest.push(key),
+                }
+            }
+            if !rest.is_empty() {
+                return Ok(Step::Need(rest));
+            }
+        }
+    }
+
+    fn advance(&mut self, at_hand: AtHand<'_>) -> Result<Step> {
+        let at_hand = if self.in_order { &|_: &Key| None } else { at_hand };
         let start = Instant::now();
         let deadline = start + self.time;
-        let mut solver = Solver::new(&self.universe, &self.question, self.steps, deadline);
+        let mut solver = Solver::new(&self.universe, &self.question, &self.memo, at_hand, (self.steps, deadline));
         let mut out = self.walk.go(&solver, deadline).ok_or_else(|| self.too_much("steps"));
         if matches!(&out, Ok(lacking) if lacking.is_empty()) {
             match pubgrub::resolve(&solver, Node::Root, 0u32) {
@@ -79,14 +108,18 @@ impl Session {
                 }
                 // What is not known yet was taken for a package that fits whatever is asked: if that is too much to ask,
                 // so is the truth.
-                Err(PubGrubError::NoSolution(reasons)) => {
+                Err(PubGrubError::NoSolution(reasons)) if !self.universe.took_what_was_at_hand() => {
                     return Err(Explained::new(&solver, reasons).into_error());
+                }
+                Err(PubGrubError::NoSolution(_)) => {
+                    (self.steps, self.time) = (*solver.steps.get_mut(), self.time.saturating_sub(start.elapsed()));
+                    self.begin_in_order();
+                    return Ok(Step::Need(Vec::new()));
                 }
                 Err(_) => out = Err(self.too_much("steps")),
             }
         }
         self.steps = *solver.steps.get_mut();
-        drop(solver);
         self.time = self.time.saturating_sub(start.elapsed());
         let lacking = out?;
         if self.universe.len() > self.question.budget.packages {
@@ -94,6 +127,13 @@ impl Session {
         }
         self.rounds = self.rounds.checked_sub(1).ok_or_else(|| self.too_much("levels"))?;
         Ok(Step::Need(lacking.into_iter().map(|id| self.universe.key(id)).collect()))
+    }
+
+    /// There is no answer. Which of the reasons are found depends on what was known when, and people compare what they are
+    /// told: so it begins again, and learns of packages level by level as if each had to be asked for.
+    fn begin_in_order(&mut self) {
+        let (steps, time, rounds) = (self.steps, self.time, self.rounds);
+        *self = Self { in_order: true, steps, time, rounds, ..Self::new(self.question.clone()) };
     }
 
     fn too_much(&self, what: &str) -> Error {
@@ -108,43 +148,49 @@ impl Session {
 }
 
 impl Walk {
-    fn ask(&mut self, id: Id, req: &str) {
-        if self.asked.insert((id, req.into())) {
-            self.open.push((id, req.into()));
-        }
-    }
-
     /// Goes on until it lacks something, which is what it returns.
     fn go(&mut self, solver: &Solver<'_>, deadline: Instant) -> Option<Vec<Id>> {
-        let (mut lacking, mut later) = (BTreeSet::new(), Vec::new());
-        while let Some((id, req)) = self.open.pop() {
-            match solver.universe.known(id) {
-                Known::Absent => {}
-                Known::Unasked => {
-                    lacking.insert(id);
-                    later.push((id, req));
-                }
-                Known::Present(candidates) => self.follow(solver, id, &candidates, &req),
+        let mut later = Vec::new();
+        while let Some(release) = self.open.pop() {
+            let known = match release {
+                None => self.follow(solver, &solver.wanted()),
+                Some((id, at)) => match &*solver.edges(id, at) {
+                    Ok(edges) => self.follow(solver, edges),
+                    Err(_) => true,
+                },
+            };
+            if !known {
+                later.push(release);
             }
-            if Instant::now() >= deadline {
+            if self.seen.len().is_multiple_of(32) && Instant::now() >= deadline {
                 return None;
             }
         }
         self.open = later;
-        Some(lacking.into_iter().collect())
+        Some(std::mem::take(&mut *solver.needed.borrow_mut()).into_iter().collect())
     }
 
-    fn follow(&mut self, solver: &Solver<'_>, id: Id, candidates: &Candidates, req: &str) {
-        let meaning = candidates.meaning(solver.asked(id, req));
-        let best = meaning.0.iter().rev().find_map(|(_, set): &(u32, Set)| solver.choose(id, set));
-        let Some(at) = best.filter(|at| self.seen.insert((id, *at))) else { return };
-        let Ok(release) = candidates.release(at) else { return };
-        let own = solver.universe.key(id).registry;
-        for need in solver.needs(id, release) {
-            if let Ok(target) = solver.target(own, need) {
-                self.ask(target, &need.req);
+    /// Opens the releases that would be taken first. Whether all of them are known.
+    fn follow(&mut self, solver: &Solver<'_>, edges: &[Edge]) -> bool {
+        let mut known = true;
+        for (node, set) in edges {
+            let best = match node {
+                Node::Root | Node::Links(_) => None,
+                Node::Unasked(_) => {
+                    known = false;
+                    None
+                }
+                Node::Group(id, _) => solver.choose(*id, set).map(|at| (*id, at)),
+                Node::Wide(wide) => {
+                    let (id, parts) = solver.wide_parts(*wide);
+                    parts.iter().rev().find_map(|(_, set)| solver.choose(id, set)).map(|at| (id, at))
+                }
+            };
+            if let Some(best) = best.filter(|best| self.seen.insert(*best)) {
+                self.open.push(Some(best));
             }
         }
+        known
     }
 }
 
@@ -168,25 +214,23 @@ fn resolution(solver: &Solver<'_>, selected: &SelectedDependencies<Node, u32>) -
         places.entry(*id).or_default().push((*at, place));
     }
     // The one of the chosen versions of a package that a requirement was answered with.
-    let answer = |id: Id, req: &str| -> Option<usize> {
-        let meaning = universe.candidates(id)?.meaning(solver.asked(id, req));
-        let places = places.get(&id)?;
-        let among = |set: &Set| places.iter().find(|p| pubgrub::VersionSet::contains(set, &p.0)).map(|p| p.1);
-        match &*meaning.0 {
-            [(_, set)] => among(set),
-            parts => {
-                let wide = solver.wide_id(id, solver.asked(id, req))?;
-                let part = *selected.get(&Node::Wide(wide))? as usize;
-                among(&parts[part].1)
-            }
+    let among = |id: Id, set: &VersionSet| {
+        places.get(&id)?.iter().find(|p| pubgrub::VersionSet::contains(set, &p.0)).map(|p| p.1)
+    };
+    let answer = |(node, set): &Edge| match node {
+        Node::Group(id, _) => among(*id, set),
+        Node::Wide(wide) => {
+            let (id, parts) = solver.wide_parts(*wide);
+            among(id, &parts.get(*selected.get(node)? as usize)?.1)
         }
+        Node::Root | Node::Unasked(_) | Node::Links(_) => None,
     };
     let packages = chosen.iter().filter_map(|&(id, at)| {
         let key = universe.key(id);
         let candidates = universe.candidates(id)?;
         let release = candidates.release(at).ok()?;
-        let needs = solver.needs(id, release).filter_map(|n| answer(solver.target(key.registry, n).ok()?, &n.req));
-        let mut dependencies: Vec<usize> = needs.collect();
+        let edges = solver.edges(id, at);
+        let mut dependencies: Vec<usize> = edges.iter().flatten().filter_map(answer).collect();
         dependencies.sort_unstable();
         dependencies.dedup();
         Some(Resolved {
@@ -201,6 +245,7 @@ fn resolution(solver: &Solver<'_>, selected: &SelectedDependencies<Node, u32>) -
     });
     let packages = packages.collect();
     let wanted = solver.question.wants.iter();
-    let wanted = wanted.filter_map(|(key, req)| answer(universe.id(key), &req.to_string())).collect();
+    let wanted =
+        wanted.filter_map(|(key, req)| answer(&solver.edge(universe.id_of(key), &req.to_string()).ok()?)).collect();
     Resolution { packages, wanted, generations: BTreeMap::new() }
 }

@@ -7,8 +7,15 @@ use smallvec::SmallVec;
 use std::fmt;
 
 /// A set of numbers: spans from (including) to (excluding), in order, with gaps between them.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, Hash)]
 pub(crate) struct Set(SmallVec<[(u32, u32); 2]>);
+
+impl Clone for Set {
+    /// As one piece of memory: the search does little else.
+    fn clone(&self) -> Self {
+        Self(SmallVec::from_slice(&self.0))
+    }
+}
 
 impl Set {
     pub(super) const NONE: Self = Self(SmallVec::new_const());

@@ -5,7 +5,8 @@
 //! it can be among the best is known before its score is worked out: documents come with the best standing first.
 
 use super::{
-    bundle::{Reading, is_lacking},
+    bundle::Reading,
+    directory::is_lacking,
     find::{Set, Terms},
     rank::{Match, NameMatch, Saturation, Standing, Weights},
 };

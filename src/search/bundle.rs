@@ -1,41 +1,25 @@
-//! Reading a bundle: a read-only directory for tantivy over one object, held whole or in parts.
-//!
-//! Of a bundle held in parts, a read of what is not at hand fails, and is noted ([`attempt`]). Whoever asked fetches what was
-//! noted, in parallel, and asks again, as with the nodes of the index: each round goes one level deeper, and there are as
-//! many round trips as a question has levels (terms, lists, documents), however many blocks it takes.
+//! A bundle that is open: what it holds, and what is remembered of it.
 
 use super::{
+    directory::{Body, BundleDirectory, Source, is_lacking},
     document::Document,
     index::{self, Fields},
-    names::Names,
+    names::{self, Group, Groups, Names},
     rank::Standing,
 };
 use crate::{
     Error, ErrorKind, Result,
     format::{
         FormatError,
-        bundle::{File, SearchBundle, Table, Tail},
+        bundle::{SearchBundle, Table, Tail},
     },
     package::{Link, Sha256},
 };
 use bytes::Bytes;
-use std::{
-    cell::{Cell, RefCell},
-    collections::BTreeSet,
-    fmt, io,
-    ops::Range,
-    path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
-};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tantivy::{
-    Directory, HasLen, Index, InvertedIndexReader, SegmentReader, TantivyDocument,
-    directory::{
-        DirectoryLock, FileHandle, Lock, OwnedBytes, WatchCallback, WatchHandle, WritePtr,
-        error::{DeleteError, LockError, OpenReadError, OpenWriteError},
-    },
+    Index, InvertedIndexReader, SegmentReader, TantivyDocument,
+    directory::OwnedBytes,
     postings::TermInfo,
     schema::{Field, Value as _},
     store::StoreReader,
@@ -47,208 +31,14 @@ const STORE_CACHE: usize = 128;
 /// So many places of terms are kept for each bundle: to look one up takes a block to be decompressed.
 const TERM_CACHE: u64 = 16 << 10;
 
-/// From so many questions for misspelt names on there is a table of all names: to make it takes as long as about so many
-/// walks through the dictionary.
-const TABLE_AFTER: u32 = 16;
-
 /// Bytes of documents kept for each bundle, about: what stands well is an answer to many questions.
 const DOCUMENT_CACHE: u64 = 8 << 20;
 
+/// How much of the file of names is read at once to find out where they are.
+const HEAD: u64 = 1 << 10;
+
 /// Bytes of blocks kept in memory for a bundle held in parts.
 const BLOCK_CACHE: u64 = 64 << 20;
-
-/// A block that is not at hand: of which bundle, and its number.
-pub(super) type Lack = (Sha256, u64);
-
-thread_local! {
-    /// What reads of this thread have lacked since the last [`attempt`] began. Reads happen deep inside tantivy, on the
-    /// thread that asks.
-    static LACKING: RefCell<BTreeSet<Lack>> = const { RefCell::new(BTreeSet::new()) };
-
-    /// Reads of what is not at hand give zeros ([`noting`]).
-    static NOTING: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs something that reads bundles: what it gives, or the blocks that it lacks. Must not be nested.
-pub(super) fn attempt<T>(work: impl FnOnce() -> Result<T>) -> Result<Result<T, BTreeSet<Lack>>> {
-    LACKING.with_borrow_mut(BTreeSet::clear);
-    NOTING.set(false);
-    let out = work();
-    let lacking = LACKING.with_borrow_mut(std::mem::take);
-    if lacking.is_empty() { out.map(Ok) } else { Ok(Err(lacking)) }
-}
-
-/// Whether this thread's attempt is in vain already: then an answer need not be worked out, only what else it lacks.
-pub(super) fn is_lacking() -> bool {
-    LACKING.with_borrow(|l| !l.is_empty())
-}
-
-/// Runs something that reads one place after another and would stop at the first that is not at hand: of each such place it
-/// is given zeros, and so all are noted in one round. What comes out is worth nothing if something is lacking.
-pub(super) fn noting<T>(read: impl FnOnce() -> T) -> T {
-    NOTING.set(true);
-    let out = read();
-    NOTING.set(false);
-    out
-}
-
-/// Where the bytes of a body come from.
-enum Source {
-    Whole(OwnedBytes),
-    /// The same, and every read is noted: so it is found out what opening an index takes.
-    Noted(Bytes, Mutex<Vec<Range<u64>>>),
-    Parts {
-        sha256: Sha256,
-        blocks: moka::sync::Cache<u64, Bytes>,
-    },
-}
-
-struct Body {
-    tail: Tail,
-    source: Source,
-}
-
-impl Body {
-    fn read(&self, range: Range<u64>) -> io::Result<OwnedBytes> {
-        let to = |n: u64| usize::try_from(n).map_err(io::Error::other);
-        match &self.source {
-            Source::Whole(bytes) => Ok(bytes.slice(to(range.start)?..to(range.end)?)),
-            Source::Noted(bytes, noted) => {
-                if !range.is_empty() {
-                    noted.lock().unwrap_or_else(PoisonError::into_inner).push(range.clone());
-                }
-                Ok(OwnedBytes::new(bytes.slice(to(range.start)?..to(range.end)?).to_vec()))
-            }
-            Source::Parts { sha256, blocks } => {
-                if let Some(bytes) = self.tail.hot(&range) {
-                    return Ok(OwnedBytes::new(bytes.to_vec()));
-                }
-                self.gather(&range, sha256, blocks)
-            }
-        }
-    }
-
-    fn gather(
-        &self,
-        range: &Range<u64>,
-        sha256: &Sha256,
-        blocks: &moka::sync::Cache<u64, Bytes>,
-    ) -> io::Result<OwnedBytes> {
-        let mut out = Vec::with_capacity(usize::try_from(range.end - range.start).unwrap_or(0));
-        let block = self.tail.table.block;
-        let mut lacking = Vec::new();
-        for number in range.start / block..range.end.div_ceil(block) {
-            let Some(bytes) = blocks.get(&number) else {
-                lacking.push((*sha256, number));
-                continue;
-            };
-            let place = self.tail.block_range(number);
-            let from = usize::try_from(range.start.max(place.start) - place.start).unwrap_or(0);
-            let to = usize::try_from(range.end.min(place.end) - place.start).unwrap_or(0);
-            out.extend_from_slice(bytes.get(from..to).unwrap_or_default());
-        }
-        if lacking.is_empty() {
-            return Ok(OwnedBytes::new(out));
-        }
-        LACKING.with_borrow_mut(|l| l.extend(lacking));
-        if NOTING.get() {
-            return Ok(OwnedBytes::new(vec![0; usize::try_from(range.end - range.start).map_err(io::Error::other)?]));
-        }
-        Err(io::Error::new(io::ErrorKind::WouldBlock, "not at hand yet"))
-    }
-}
-
-/// A file of the index.
-struct Handle {
-    body: Arc<Body>,
-    file: File,
-}
-
-impl fmt::Debug for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.name)
-    }
-}
-
-impl HasLen for Handle {
-    fn len(&self) -> usize {
-        usize::try_from(self.file.size).unwrap_or(usize::MAX)
-    }
-}
-
-impl FileHandle for Handle {
-    fn read_bytes(&self, range: Range<usize>) -> io::Result<OwnedBytes> {
-        let (start, end) = (range.start as u64, range.end as u64);
-        if start > end || end > self.file.size {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("{} ends before {end}", self.file.name)));
-        }
-        self.body.read(self.file.offset + start..self.file.offset + end)
-    }
-}
-
-/// The files of a bundle, for tantivy: nothing is ever written, locked or watched.
-#[derive(Clone)]
-struct BundleDirectory(Arc<Body>);
-
-impl fmt::Debug for BundleDirectory {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BundleDirectory")
-    }
-}
-
-impl BundleDirectory {
-    fn handle(&self, path: &Path) -> Result<Handle, OpenReadError> {
-        let file = path.to_str().and_then(|name| self.0.tail.file(name)).cloned();
-        let file = file.ok_or_else(|| OpenReadError::FileDoesNotExist(path.to_owned()))?;
-        Ok(Handle { body: Arc::clone(&self.0), file })
-    }
-}
-
-fn read_only(path: &Path) -> (io::Error, PathBuf) {
-    (io::ErrorKind::ReadOnlyFilesystem.into(), path.to_owned())
-}
-
-impl Directory for BundleDirectory {
-    fn get_file_handle(&self, path: &Path) -> Result<Arc<dyn FileHandle>, OpenReadError> {
-        Ok(Arc::new(self.handle(path)?))
-    }
-
-    fn exists(&self, path: &Path) -> Result<bool, OpenReadError> {
-        Ok(self.handle(path).is_ok())
-    }
-
-    fn atomic_read(&self, path: &Path) -> Result<Vec<u8>, OpenReadError> {
-        let handle = self.handle(path)?;
-        let bytes = handle.read_bytes(0..handle.len());
-        bytes.map(|b| b.to_vec()).map_err(|e| OpenReadError::wrap_io_error(e, path.to_owned()))
-    }
-
-    fn delete(&self, path: &Path) -> Result<(), DeleteError> {
-        let (e, filepath) = read_only(path);
-        Err(DeleteError::IoError { io_error: Arc::new(e), filepath })
-    }
-
-    fn open_write(&self, path: &Path) -> Result<WritePtr, OpenWriteError> {
-        let (e, path) = read_only(path);
-        Err(OpenWriteError::wrap_io_error(e, path))
-    }
-
-    fn atomic_write(&self, path: &Path, _: &[u8]) -> io::Result<()> {
-        Err(read_only(path).0)
-    }
-
-    fn sync_directory(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn acquire_lock(&self, _: &Lock) -> Result<DirectoryLock, LockError> {
-        Ok(DirectoryLock::from(Box::new(())))
-    }
-
-    fn watch(&self, _: WatchCallback) -> tantivy::Result<WatchHandle> {
-        Ok(WatchHandle::empty())
-    }
-}
 
 /// A bundle that is open.
 pub(super) struct Reading {
@@ -259,9 +49,10 @@ pub(super) struct Reading {
     segment: Option<Segment>,
     /// `ends[i]` documents have one of the first `i + 1` standings.
     ends: Vec<u32>,
-    /// All names, once so many questions were for misspelt ones.
+    /// All names, once a question was for a misspelt one.
     names: OnceLock<Names>,
-    misspelt: AtomicU32,
+    /// Where the names are for which no table is made.
+    groups: Groups,
     /// Where the lists of terms are, by field and term.
     terms: moka::sync::Cache<String, Option<TermInfo>>,
     shown: moka::sync::Cache<u32, Arc<Document>>,
@@ -308,6 +99,7 @@ impl Reading {
                 Some(opened.map_err(|e| unreadable(cited, e))?)
             }
         };
+        let groups = groups(&body).map_err(|e| unreadable(cited, e))?;
         let weigh = |_: &u32, d: &Arc<Document>| u32::try_from(400 + d.summary.len()).unwrap_or(u32::MAX);
         Ok(Self {
             cited: *cited,
@@ -316,7 +108,7 @@ impl Reading {
             segment,
             ends,
             names: OnceLock::new(),
-            misspelt: AtomicU32::new(0),
+            groups,
             terms: moka::sync::Cache::new(TERM_CACHE),
             shown: moka::sync::Cache::builder().weigher(weigh).max_capacity(DOCUMENT_CACHE).build(),
         })
@@ -363,13 +155,47 @@ impl Reading {
         self.reader().map(|r| r.inverted_index(field)).transpose().map_err(|e| self.failed(e))
     }
 
-    /// The table of all names, where misspelt ones are asked for often; `None` of a bundle held in parts.
-    pub(super) fn names(&self, make: impl FnOnce() -> Result<Names>) -> Result<Option<&Names>> {
-        match self.names.get() {
-            Some(names) => Ok(Some(names)),
-            None if self.is_partial() || self.misspelt.fetch_add(1, Ordering::Relaxed) < TABLE_AFTER => Ok(None),
-            None => make().map(|names| Some(self.names.get_or_init(|| names))),
+    /// The documents whose names are at most so many mistakes away, in order. Of a bundle that is held in parts, only among the
+    /// names with the same first letter: a mistake is rarely there, and all others are by far more.
+    pub(super) fn misspelt(&self, name: &str, mistakes: u8) -> Result<Vec<u32>> {
+        if !self.is_partial() {
+            let names = match self.names.get() {
+                Some(names) => names,
+                None => {
+                    let made = Names::gather(|add| self.groups.all().iter().try_for_each(|g| self.group(g, add)))?;
+                    self.names.get_or_init(|| made)
+                }
+            };
+            return Ok(names.near(name, mistakes));
         }
+        let (wanted, mut out) = (names::bytes(name), Vec::new());
+        for group in self.groups.near(name, mistakes) {
+            let near = &mut |name: &[u8], document| {
+                if names::is_near(name, &wanted, mistakes) {
+                    out.push(document);
+                }
+            };
+            match self.group(group, near) {
+                // The others still say what they lack.
+                Err(_) if is_lacking() => {}
+                read => read?,
+            }
+        }
+        out.sort_unstable();
+        out.dedup();
+        Ok(out)
+    }
+
+    fn group(&self, group: &Group, each: &mut dyn FnMut(&[u8], u32)) -> Result<()> {
+        let Some(file) = self.body.tail.file(names::FILE) else { return Ok(()) };
+        let range = file.offset + group.range.start..file.offset + group.range.end;
+        let bytes = self.body.read(range).map_err(|e| self.failed(e))?;
+        let read = group.names(&bytes, |name, document| {
+            if document < self.documents() {
+                each(name, document);
+            }
+        });
+        read.ok_or_else(|| self.failed("its names are none"))
     }
 
     /// Where the list of a term is; `None` where nothing has it.
@@ -478,6 +304,27 @@ fn open_segment(body: &Arc<Body>, fields: &Fields, documents: u32) -> tantivy::R
     }
     let store = reader.get_store_reader(STORE_CACHE)?;
     Ok(Segment { reader, store })
+}
+
+/// Where the names of a bundle are.
+fn groups(body: &Body) -> tantivy::Result<Groups> {
+    let Some(file) = body.tail.file(names::FILE).filter(|_| body.tail.table.documents > 0) else {
+        return Ok(Groups::default());
+    };
+    // How long the head is stands nowhere, and it is short: what is read here is found at hand.
+    let mut head = Vec::new();
+    while head.len() as u64 <= Groups::MOST.min(file.size) {
+        let from = file.offset + head.len() as u64;
+        let piece = body.read(from..(from + HEAD).min(file.offset + file.size))?;
+        head.extend_from_slice(&piece);
+        if let Some(groups) = Groups::read(&head, file.size) {
+            return Ok(groups);
+        }
+        if piece.is_empty() {
+            break;
+        }
+    }
+    Err(corrupt("its names are none"))
 }
 
 /// The ranges of a body that opening its index reads, in order and apart.

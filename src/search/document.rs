@@ -55,18 +55,18 @@ impl Document {
     pub(crate) fn label(&self) -> String {
         format!("{}/{}", self.kind, self.name.normalized())
     }
+}
 
-    /// How well a package stands without regard to any question: by its downloads and how new it is, in steps that every
-    /// machine computes alike. 32 steps are twice the downloads; being new is worth up to twice.
-    pub(super) fn standing(&self, reference: u32) -> u16 {
-        let n = self.downloads.saturating_add(1);
-        let log = n.ilog2();
-        // The next five bits below the highest one.
-        let below = if log >= 5 { (n >> (log - 5)) & 31 } else { (n << (5 - log)) & 31 };
-        let age = reference.saturating_sub(days(self.published)).min(YOUNG);
-        let fresh = (YOUNG - age) * 32 / YOUNG;
-        u16::try_from(u64::from(log) * 32 + below + u64::from(fresh)).unwrap_or(u16::MAX)
-    }
+/// How well a package stands without regard to any question: by its downloads and how new it is, in steps that every
+/// machine computes alike. 32 steps are twice the downloads; being new is worth up to twice.
+pub(super) fn standing(downloads: u64, published: u32, reference: u32) -> u16 {
+    let n = downloads.saturating_add(1);
+    let log = n.ilog2();
+    // The next five bits below the highest one.
+    let below = if log >= 5 { (n >> (log - 5)) & 31 } else { (n << (5 - log)) & 31 };
+    let age = reference.saturating_sub(published).min(YOUNG);
+    let fresh = (YOUNG - age) * 32 / YOUNG;
+    u16::try_from(u64::from(log) * 32 + below + u64::from(fresh)).unwrap_or(u16::MAX)
 }
 
 /// So many days after its release a package is not new any more.
@@ -110,15 +110,13 @@ mod tests {
 
     #[test]
     fn downloads_and_youth_raise_the_standing() {
-        let mut d = Document::of(&[record("1.0.0", "")], 0).unwrap();
-        let today = days(d.published);
-        assert_eq!(d.standing(today), 32);
-        assert_eq!(d.standing(today + 365), 16);
-        assert_eq!(d.standing(today + 10_000), 0);
+        let today = days(record("1.0.0", "").published);
+        assert_eq!(standing(0, today, today), 32);
+        assert_eq!(standing(0, today, today + 365), 16);
+        assert_eq!(standing(0, today, today + 10_000), 0);
         let mut last = 0;
         for downloads in [1, 2, 3, 10, 31, 32, 33, 1000, 1_000_000, u64::MAX] {
-            d.downloads = downloads;
-            let now = d.standing(today + 10_000);
+            let now = standing(downloads, today, today + 10_000);
             assert!(now > last, "{downloads}: {now}");
             last = now;
         }

@@ -1,9 +1,10 @@
 //! Finding: what one query matches in one bundle, and what that is worth.
 
 use super::{
-    bundle::{Reading, is_lacking, noting},
+    bundle::Reading,
+    directory::is_lacking,
     index::{LISTED_FROM, LISTED_PREFIX, MARK},
-    names::{self, Names},
+    names,
     query::{Condition, Named, Query, Wanted},
     rank::NameMatch,
     words,
@@ -11,9 +12,8 @@ use super::{
 use crate::Result;
 use std::sync::Arc;
 use tantivy::{
-    DocSet, InvertedIndexReader, TERMINATED, Term,
+    DocSet, InvertedIndexReader, TERMINATED,
     postings::{BlockSegmentPostings, Postings as _, SegmentPostings, TermInfo},
-    query::FuzzyTermQuery,
     schema::{Field, IndexRecordOption},
 };
 
@@ -23,7 +23,7 @@ const PREFIXES: usize = 8 * LISTED_FROM;
 /// How many packages whose names are a mistake away: those that stand best.
 const TYPOS: usize = 256;
 
-/// Names of this length may be one mistake away, from the second on also two.
+/// Names of this length, without separators, may be one mistake away, from the second on also two.
 const TYPO_LENGTHS: (usize, usize, usize) = (4, 8, names::LONGEST);
 
 /// A query all of whose words stand in so many packages is meant as it is written.
@@ -110,6 +110,8 @@ pub(super) struct Terms {
     words: Vec<[Option<TermInfo>; 2]>,
     /// Documents by their whole name, in order.
     pub(super) names: Vec<(u32, NameMatch)>,
+    /// It is certain that there is no such name, whatever else has to be fetched.
+    pub(super) unknown: bool,
     pub(super) allowed: Option<Set>,
 }
 
@@ -143,9 +145,11 @@ impl Terms {
             let (in_name, in_text) = (soft(f.marked(fields.text, stem)), soft(f.term(fields.text, stem)));
             words.push([in_name?.flatten(), in_text?.flatten()]);
         }
-        let names = soft(f.names(asked))?.unwrap_or_default();
+        let places = f.name_places(asked)?;
+        let unknown = !is_lacking() && places.is_empty();
+        let names = soft(f.names(places))?.unwrap_or_default();
         let allowed = soft(f.allowed(&asked.conditions))?.flatten();
-        Ok(Self { words, names, allowed })
+        Ok(Self { words, names, unknown, allowed })
     }
 
     pub(super) fn frequency(&self, word: usize) -> u64 {
@@ -156,7 +160,7 @@ impl Terms {
     pub(super) fn add_typos(&mut self, reading: &Reading, asked: &Asked, mistakes: u8) -> Result<()> {
         let Some(name) = asked.name.as_ref() else { return Ok(()) };
         let known = self.names.len();
-        for document in (Finder { reading }).typos(name, mistakes)? {
+        for document in reading.misspelt(&name.squashed, mistakes)?.into_iter().take(TYPOS) {
             if self.names[..known].binary_search_by_key(&document, |(d, _)| *d).is_err() {
                 self.names.push((document, NameMatch::Typo(mistakes)));
             }
@@ -192,7 +196,7 @@ impl Terms {
 pub(super) fn mistakes(asked: &Asked, frequencies: &[u64]) -> u8 {
     let Some(name) = asked.name.as_ref().filter(|n| n.one) else { return 0 };
     let (one, two, most) = TYPO_LENGTHS;
-    match name.exact.chars().count() {
+    match name.squashed.chars().count() {
         _ if frequencies.iter().all(|f| *f >= COMMON) => 0,
         length if length < one || length > most => 0,
         length if length < two => 1,
@@ -235,35 +239,36 @@ impl Finder<'_> {
         Ok(())
     }
 
-    /// Documents whose name as a whole matches, in order.
-    fn names(&self, asked: &Asked) -> Result<Vec<(u32, NameMatch)>> {
+    /// The lists of documents whose name as a whole matches.
+    fn name_places(&self, asked: &Asked) -> Result<Vec<(TermInfo, NameMatch)>> {
         let mut out = Vec::new();
         let Some(name) = &asked.name else { return Ok(out) };
-        let fields = self.reading.fields;
-        let mut lists = Vec::new();
+        let field = self.reading.fields.name;
         for (text, what) in [(&name.exact, NameMatch::Exact), (&name.squashed, NameMatch::Squashed)] {
-            if let Some(Some(term)) = soft(self.term(fields.name, text))? {
-                lists.push((fields.name, term, what));
-            }
+            out.extend(soft(self.term(field, text))?.flatten().map(|term| (term, what)));
         }
         // Many names that begin so have a list; few stand side by side in the dictionary.
         let listed = if name.exact.chars().count() <= LISTED_PREFIX {
-            soft(self.marked(fields.name, &name.exact))?
+            soft(self.marked(field, &name.exact))?
         } else {
             Some(None)
         };
         match listed {
-            Some(Some(term)) => lists.push((fields.name, term, NameMatch::Prefix)),
+            Some(Some(term)) => out.push((term, NameMatch::Prefix)),
             Some(None) => {
                 let terms = soft(self.prefixed(&name.exact))?.unwrap_or_default();
-                soft(self.all_documents(fields.name, &terms, |document| out.push((document, NameMatch::Prefix))))?;
+                out.extend(terms.into_iter().map(|term| (term, NameMatch::Prefix)));
             }
             // Whether there is a list is not known yet. If there is none, these are needed next.
             None => drop(soft(self.prefixed(&name.exact))?),
         }
-        for (field, term, what) in lists {
-            soft(self.documents(field, &term, &mut |document| out.push((document, what))))?;
-        }
+        Ok(out)
+    }
+
+    /// The documents of these lists, in order.
+    fn names(&self, places: Vec<(TermInfo, NameMatch)>) -> Result<Vec<(u32, NameMatch)>> {
+        let mut out = Vec::new();
+        self.all_documents(self.reading.fields.name, &places, |document, what| out.push((document, what)))?;
         // Of several matches of a document the best.
         out.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
         out.dedup_by_key(|(document, _)| *document);
@@ -271,12 +276,17 @@ impl Finder<'_> {
     }
 
     /// The documents of many terms of one field.
-    fn all_documents(&self, field: Field, terms: &[TermInfo], mut each: impl FnMut(u32)) -> Result<()> {
-        let (Some(inverted), Some(first)) = (self.inverted(field)?, terms.first()) else { return Ok(()) };
+    fn all_documents(
+        &self,
+        field: Field,
+        terms: &[(TermInfo, NameMatch)],
+        mut each: impl FnMut(u32, NameMatch),
+    ) -> Result<()> {
+        let (Some(inverted), Some((first, _))) = (self.inverted(field)?, terms.first()) else { return Ok(()) };
         let failed = |e| self.reading.failed(e);
         let mut list =
             soft(inverted.read_block_postings_from_terminfo(first, IndexRecordOption::Basic).map_err(failed))?;
-        for term in terms {
+        for (term, what) in terms {
             // A reader is made once and filled again; where nothing is at hand, each term still says what it lacks.
             match &mut list {
                 Some(list) => {
@@ -284,7 +294,7 @@ impl Finder<'_> {
                         continue;
                     }
                     while !list.docs().is_empty() {
-                        list.docs().iter().for_each(|document| each(*document));
+                        list.docs().iter().for_each(|document| each(*document, *what));
                         list.advance();
                     }
                 }
@@ -308,67 +318,6 @@ impl Finder<'_> {
                 out.push(stream.value().clone());
             }
         }
-        Ok(out)
-    }
-
-    /// The documents whose names are at most so many mistakes away, those that stand best.
-    fn typos(&self, name: &Name, mistakes: u8) -> Result<Vec<u32>> {
-        let mut out = match self.reading.names(|| self.all_names())? {
-            Some(names) => names.near(&name.exact, mistakes),
-            None => self.typos_in_dictionary(name, mistakes)?,
-        };
-        out.truncate(TYPOS);
-        Ok(out)
-    }
-
-    /// All names, and the documents that have them.
-    fn all_names(&self) -> Result<Names> {
-        let field = self.reading.fields.name;
-        let failed = |e| self.reading.failed(e);
-        Names::gather(|add| {
-            let Some(inverted) = self.inverted(field)? else { return Ok(()) };
-            let mut stream = inverted.terms().stream().map_err(failed)?;
-            let mut list: Option<BlockSegmentPostings> = None;
-            while stream.advance() {
-                if !is_name(stream.key()) {
-                    continue;
-                }
-                match &mut list {
-                    Some(list) => inverted.reset_block_postings_from_terminfo(stream.value(), list).map_err(failed)?,
-                    None => list = self.blocks(field, stream.value(), IndexRecordOption::Basic)?,
-                }
-                while let Some(list) = list.as_mut().filter(|l| !l.docs().is_empty()) {
-                    list.docs().iter().for_each(|document| add(stream.key(), *document));
-                    list.advance();
-                }
-            }
-            Ok(())
-        })
-    }
-
-    /// The same by the dictionary: what of it can hold such names is read.
-    fn typos_in_dictionary(&self, name: &Name, mistakes: u8) -> Result<Vec<u32>> {
-        let field = self.reading.fields.name;
-        let Some(inverted) = self.inverted(field)? else { return Ok(Vec::new()) };
-        let query = FuzzyTermQuery::new(Term::from_field_text(field, &name.exact), mistakes, true);
-        let automaton = query.automaton().map_err(|e| self.reading.failed(e))?;
-        let mut search = inverted.terms().search(automaton);
-        if self.reading.is_partial() {
-            // A mistake is rarely in the first letter, and what begins with another one is the larger part.
-            let Some(first) = name.exact.chars().next().map(String::from) else { return Ok(Vec::new()) };
-            search = search.ge(&first).lt(behind(&first));
-        }
-        let mut stream = noting(|| search.into_stream()).map_err(|e| self.reading.failed(e))?;
-        let mut terms = Vec::new();
-        while stream.advance() {
-            if is_name(stream.key()) {
-                terms.push(stream.value().clone());
-            }
-        }
-        let mut out = Vec::new();
-        self.all_documents(field, &terms, |document| out.push(document))?;
-        out.sort_unstable();
-        out.dedup();
         Ok(out)
     }
 

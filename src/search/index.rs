@@ -2,8 +2,9 @@
 
 use super::{
     bundle,
-    document::{Document, days},
-    words,
+    document::Document,
+    drafts::{Draft, Drafts},
+    names, words,
 };
 use crate::{
     Error, ErrorKind, Result,
@@ -11,7 +12,7 @@ use crate::{
     package::Sha256,
 };
 use bytes::Bytes;
-use std::{collections::HashMap, path::Path};
+use std::{borrow::Cow, collections::HashMap, path::Path};
 use tantivy::{
     Directory as _, Index, IndexSettings, TantivyDocument,
     directory::RamDirectory,
@@ -42,7 +43,10 @@ fn budget(documents: usize) -> usize {
 pub(crate) const WHOLE: u64 = 256 << 10;
 
 /// How much text one compressed block of documents holds: a hit costs one block.
-const STORE_BLOCK: usize = 4 << 10;
+const STORE_BLOCK: usize = 2 << 10;
+
+/// So many words are remembered with their stems.
+const STEMS: usize = 64 << 10;
 
 /// Behind a text, in the dictionary of the same field: a list of another sort for it. So both are found by one read.
 pub(super) const MARK: char = '\u{1}';
@@ -104,31 +108,26 @@ pub(crate) struct Built {
     pub(crate) bytes: Bytes,
 }
 
-/// The day from which the age of releases is counted, for a bundle of these documents: that of the newest one, so that
-/// it is a function of what is indexed and not of a clock.
-pub(crate) fn reference(documents: &[Document]) -> u32 {
-    documents.iter().map(|d| days(d.published)).max().unwrap_or(0)
-}
-
 /// Makes the bundle of these documents. `replaces` says which documents of earlier bundles do not count any more.
-pub(crate) fn build(mut documents: Vec<Document>, reference: u32, mut replaces: Vec<Replaces>) -> Result<Built> {
+pub(crate) fn build(mut drafts: Drafts, reference: u32, mut replaces: Vec<Replaces>) -> Result<Built> {
     replaces.retain(|r| !r.gaps.is_empty());
-    documents.sort_by_cached_key(|d| (d.yanked, std::cmp::Reverse(d.standing(reference)), d.label()));
+    drafts.sort(reference);
+    let all = drafts.all();
     let mut table = Table {
         block: 0,
         body: 0,
-        documents: u32::try_from(documents.len())
+        documents: u32::try_from(all.len())
             .map_err(|_| Error::new(ErrorKind::Refused, "more packages than a search bundle holds"))?,
         files: Vec::new(),
         hot: Vec::new(),
-        ranks: ranks(&documents, reference),
+        ranks: ranks(all, reference),
         reference,
         replaces,
-        yanked: documents.iter().map(|d| u32::from(d.yanked)).sum(),
+        yanked: all.iter().map(|d| u32::from(d.yanked)).sum(),
     };
     let mut body = Vec::new();
-    if !documents.is_empty() {
-        write_index(documents, &mut body, &mut table).map_err(failed)?;
+    if !all.is_empty() {
+        write_index(drafts, &mut body, &mut table).map_err(failed)?;
     }
     (table.body, table.block) = (body.len() as u64, block_of(body.len() as u64));
     let body = Bytes::from(body);
@@ -144,9 +143,9 @@ fn failed(e: tantivy::TantivyError) -> Error {
 }
 
 /// How many documents have each standing, of those that are not yanked.
-fn ranks(documents: &[Document], reference: u32) -> Vec<(u16, u32)> {
+fn ranks(drafts: &[Draft], reference: u32) -> Vec<(u16, u32)> {
     let mut out: Vec<(u16, u32)> = Vec::new();
-    for document in documents.iter().take_while(|d| !d.yanked) {
+    for document in drafts.iter().take_while(|d| !d.yanked) {
         let standing = document.standing(reference);
         match out.last_mut() {
             Some((last, count)) if *last == standing => *count += 1,
@@ -157,7 +156,7 @@ fn ranks(documents: &[Document], reference: u32) -> Vec<(u16, u32)> {
 }
 
 /// One thread, one segment, documents in order: so tantivy writes the same files each time, but for the segment's name.
-fn write_index(documents: Vec<Document>, body: &mut Vec<u8>, table: &mut Table) -> tantivy::Result<()> {
+fn write_index(drafts: Drafts, body: &mut Vec<u8>, table: &mut Table) -> tantivy::Result<()> {
     let (schema, fields) = schema();
     let directory = RamDirectory::create();
     let settings = IndexSettings {
@@ -168,11 +167,12 @@ fn write_index(documents: Vec<Document>, body: &mut Vec<u8>, table: &mut Table) 
     };
     let builder = Index::builder().schema(schema).settings(settings).tokenizers(tokenizers());
     let mut writer =
-        builder.single_segment_index_writer::<TantivyDocument>(directory.clone(), budget(documents.len()))?;
-    let orders = orders(&documents);
-    let mut making = Making::new(fields, &documents);
-    for (document, order) in documents.into_iter().zip(orders) {
-        writer.add_document(making.indexed(&document, order))?;
+        builder.single_segment_index_writer::<TantivyDocument>(directory.clone(), budget(drafts.all().len()))?;
+    let orders = orders(drafts.all());
+    let names = names::file(drafts.all().iter().map(|d| words::squashed(d.name())).zip(0..).collect());
+    let mut making = Making::new(fields, drafts.all());
+    for (text, order) in drafts.texts()?.zip(orders) {
+        writer.add_document(making.indexed(text?, order)?)?;
     }
     drop(making);
     let index = writer.finalize()?;
@@ -194,6 +194,7 @@ fn write_index(documents: Vec<Document>, body: &mut Vec<u8>, table: &mut Table) 
     if let Some(id) = meta.pointer_mut("/segments/0/segment_id") {
         *id = SEGMENT.into();
     }
+    add(names::FILE.into(), &names);
     add("meta.json".into(), meta.to_string().as_bytes());
     Ok(())
 }
@@ -213,21 +214,14 @@ fn invalid(e: impl ToString) -> tantivy::TantivyError {
 }
 
 /// The place of each document in the order of names.
-fn orders(documents: &[Document]) -> Vec<u64> {
-    let names: Vec<String> = documents.iter().map(Document::label).map(|l| sort_name(&l)).collect();
-    let mut by_name: Vec<usize> = (0..documents.len()).collect();
-    by_name.sort_unstable_by(|a, b| names[*a].cmp(&names[*b]));
-    let mut out = vec![0; documents.len()];
-    for (order, at) in by_name.into_iter().enumerate() {
-        out[at] = order as u64;
+fn orders(drafts: &[Draft]) -> Vec<u64> {
+    let mut by_name: Vec<u32> = (0..).take(drafts.len()).collect();
+    by_name.sort_unstable_by_key(|at| drafts[*at as usize].by_name());
+    let mut out = vec![0; drafts.len()];
+    for (at, order) in by_name.into_iter().zip(0..) {
+        out[at as usize] = order;
     }
     out
-}
-
-/// By name, and by kind only where names are the same.
-pub(super) fn sort_name(label: &str) -> String {
-    let (kind, name) = label.split_once('/').unwrap_or(("", label));
-    format!("{name}/{kind}")
 }
 
 /// What is indexed of documents that come with the best first.
@@ -241,9 +235,9 @@ struct Making {
 }
 
 impl Making {
-    fn new(fields: Fields, documents: &[Document]) -> Self {
+    fn new(fields: Fields, drafts: &[Draft]) -> Self {
         let mut listed = HashMap::new();
-        shared_beginnings(documents, |prefix| {
+        shared_beginnings(drafts, |prefix| {
             listed.insert(prefix.to_owned(), 0);
         });
         Self { fields, listed, analyzer: words::analyzer(), stems: HashMap::new() }
@@ -257,6 +251,9 @@ impl Making {
                 Some(stem) => stem,
                 None => {
                     let stem = words::stem(&mut self.analyzer, word);
+                    if self.stems.len() >= STEMS {
+                        self.stems.clear();
+                    }
                     self.stems.entry(word.clone()).or_insert(stem)
                 }
             };
@@ -267,10 +264,12 @@ impl Making {
         out
     }
 
-    fn indexed(&mut self, d: &Document, order: u64) -> TantivyDocument {
+    fn indexed(&mut self, text: String, order: u64) -> tantivy::Result<TantivyDocument> {
+        let d: Document = serde_json::from_str(&text)?;
         let f = self.fields;
         let mut out = TantivyDocument::new();
-        let forms = forms(d);
+        let name = d.name.normalized();
+        let forms: Vec<_> = forms(&name).collect();
         for form in &forms {
             out.add_text(f.name, form);
         }
@@ -292,13 +291,12 @@ impl Making {
         out.add_u64(f.downloads, d.downloads);
         out.add_u64(f.published, u64::try_from(d.published.unix()).unwrap_or(0));
         out.add_u64(f.order, order);
-        let json = serde_json::to_string(d).unwrap_or_else(|e| unreachable!("a document serialises: {e}"));
-        out.add_text(f.document, json);
-        out
+        out.add_text(f.document, text);
+        Ok(out)
     }
 
     /// The lists that a package of that name is to stand in.
-    fn list(&mut self, forms: &[String], mut add: impl FnMut(&str)) {
+    fn list(&mut self, forms: &[Cow<'_, str>], mut add: impl FnMut(&str)) {
         for (i, form) in forms.iter().enumerate() {
             for prefix in beginnings(form) {
                 // What is not shared, nothing longer is either.
@@ -312,11 +310,11 @@ impl Making {
     }
 }
 
-/// A name as it is compared and, if that is another one, without separators.
-fn forms(d: &Document) -> Vec<String> {
-    let mut out = vec![words::exact(d.name.as_str()), words::squashed(d.name.as_str())];
-    out.dedup();
-    out
+/// A normalised name, which is how names are compared, and if that is another text the same without separators.
+fn forms(name: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let squashed = words::squashed(name);
+    let other = (squashed != name).then_some(Cow::Owned(squashed));
+    std::iter::once(Cow::Borrowed(name)).chain(other)
 }
 
 /// The beginnings of a name that may have a list, the shortest first.
@@ -326,14 +324,14 @@ fn beginnings(name: &str) -> impl Iterator<Item = &str> {
 }
 
 /// What more than [`LISTED_FROM`] names begin with.
-fn shared_beginnings(documents: &[Document], mut each: impl FnMut(&str)) {
-    let mut names: Vec<String> = documents.iter().flat_map(forms).collect();
+fn shared_beginnings(drafts: &[Draft], mut each: impl FnMut(&str)) {
+    let mut names: Vec<Cow<'_, str>> = drafts.iter().flat_map(|d| forms(d.name())).collect();
     names.sort_unstable();
     names.dedup();
     // The names that begin alike stand side by side: if more than so many do, the first and the last of that many do.
     let mut last = "";
     for window in names.windows(LISTED_FROM + 1) {
-        let (first, behind) = (window[0].as_str(), window[LISTED_FROM].as_str());
+        let (first, behind) = (&*window[0], &*window[LISTED_FROM]);
         for prefix in beginnings(first).take_while(|p| behind.starts_with(p)) {
             if !last.starts_with(prefix) {
                 each(prefix);

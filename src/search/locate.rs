@@ -1,7 +1,8 @@
 //! Finding the documents of packages whose names are known: for whoever replaces them.
 
 use super::{
-    bundle::{Reading, attempt, is_lacking},
+    bundle::Reading,
+    directory::{attempt, is_lacking},
     document::Document,
     remote::{self, Opened},
     words,
@@ -43,8 +44,10 @@ fn dead(opened: &[impl AsRef<Opened>]) -> Vec<BTreeSet<u32>> {
 pub(crate) fn all_documents(opened: &[impl AsRef<Opened>]) -> Result<BTreeMap<String, Document>> {
     let mut out = BTreeMap::new();
     for (opened, dead) in opened.iter().zip(dead(opened)) {
-        let documents = opened.as_ref().documents()?.into_iter().zip(0u32..);
-        out.extend(documents.filter(|(_, n)| !dead.contains(n)).map(|(d, _)| (d.label(), d)));
+        for (document, _) in opened.as_ref().documents().zip(0u32..).filter(|(_, n)| !dead.contains(n)) {
+            let document = document?;
+            out.insert(document.label(), document);
+        }
     }
     Ok(out)
 }
@@ -117,7 +120,7 @@ impl Opened {
     }
 
     /// All documents, in order, of a bundle that is held whole.
-    pub(crate) fn documents(&self) -> Result<Vec<Document>> {
-        (0..self.0.documents()).map(|number| self.0.document(number)).collect()
+    pub(crate) fn documents(&self) -> impl Iterator<Item = Result<Document>> + '_ {
+        (0..self.0.documents()).map(|number| self.0.document(number))
     }
 }

@@ -1,14 +1,144 @@
-//! Misspelt names, of a bundle that is at hand: all its names in memory, in an order that leaves few to be compared.
+//! Misspelt names.
 //!
-//! A dictionary is good at what begins alike, and a mistake can be anywhere. Names of about the same length that have about
-//! the same letters are few, and both can be told from a number: so all names are passed by at the speed of memory, and only
-//! what is left is compared letter by letter.
+//! A dictionary is good at what begins alike, and a mistake can be anywhere. So the names have a file of their own in a bundle, in
+//! groups of those that have the same length and the same first letter: few enough to be fetched. Of a bundle that is at hand,
+//! all of them are put into a table ([`Names`]). Those of about the same length that have about the same letters are few, and
+//! both can be told from a number: so all names are passed by at the speed of memory, and only what is left is compared letter
+//! by letter.
+//!
+//! Names are compared without what separates their words: that is no mistake.
+
+use std::ops::{Range, RangeInclusive};
+
+/// What the file is called.
+pub(super) const FILE: &str = "names";
 
 /// The longest name that is looked for here, in characters.
 pub(super) const LONGEST: usize = 40;
 
 /// The longest that can be found: two mistakes more.
 const KEPT: usize = LONGEST + 2;
+
+/// The file of these names, without separators, and their documents.
+///
+/// For each group: length, first letter, and how many bytes it takes (as a [`number`](push)); a zero; and then the groups in this
+/// order. In a group, for each name: how many letters it shares with the one before it, its other letters, its document.
+pub(super) fn file(mut names: Vec<(String, u32)>) -> Vec<u8> {
+    names.retain(|(name, _)| (1..=KEPT).contains(&name.len()));
+    let group = |name: &str| (name.len(), name.as_bytes()[0]);
+    names.sort_unstable_by(|a, b| (group(&a.0), &a.0, a.1).cmp(&(group(&b.0), &b.0, b.1)));
+    let (mut head, mut groups) = (Vec::new(), Vec::new());
+    for names in names.chunk_by(|a, b| group(&a.0) == group(&b.0)) {
+        let (begin, mut last) = (groups.len(), "");
+        for (name, document) in names {
+            let shared = last.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
+            push(&mut groups, shared as u64);
+            groups.extend_from_slice(&name.as_bytes()[shared..]);
+            push(&mut groups, u64::from(*document));
+            last = name;
+        }
+        let (length, first) = group(&names[0].0);
+        head.extend([length as u8, first]);
+        push(&mut head, (groups.len() - begin) as u64);
+    }
+    head.push(0);
+    head.extend(groups);
+    head
+}
+
+/// Seven bits a byte, the lowest first; all but the last have the highest bit set.
+fn push(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn pull(bytes: &mut &[u8]) -> Option<u64> {
+    let mut out = 0;
+    for shift in (0..35).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        out |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(out);
+        }
+    }
+    None
+}
+
+/// Where the groups of a file are.
+#[derive(Debug, Default)]
+pub(super) struct Groups(Vec<Group>);
+
+/// Names of one length that begin alike.
+#[derive(Debug, Clone)]
+pub(super) struct Group {
+    pub(super) length: usize,
+    first: u8,
+    /// Where in the file.
+    pub(super) range: Range<u64>,
+}
+
+impl Groups {
+    /// The most that the head of a file can take.
+    pub(super) const MOST: u64 = (KEPT as u64) * 256 * 7 + 1;
+
+    /// Reads what a file of so many bytes begins with; `None` where it is none.
+    pub(super) fn read(head: &[u8], size: u64) -> Option<Self> {
+        let (mut rest, mut out, mut end) = (head, Vec::new(), 0);
+        loop {
+            let (length, more) = rest.split_first()?;
+            rest = more;
+            if *length == 0 {
+                break;
+            }
+            let (first, more) = rest.split_first()?;
+            rest = more;
+            let bytes = pull(&mut rest)?;
+            out.push(Group { length: usize::from(*length), first: *first, range: end..end + bytes });
+            end += bytes;
+        }
+        let begin = (head.len() - rest.len()) as u64;
+        out.iter_mut().for_each(|g| g.range = begin + g.range.start..begin + g.range.end);
+        let sound = begin + end == size && out.iter().all(|g| g.length <= KEPT);
+        sound.then_some(Self(out))
+    }
+
+    pub(super) fn all(&self) -> &[Group] {
+        &self.0
+    }
+
+    /// The groups in which names can stand that are so many mistakes away, and not in the first letter.
+    pub(super) fn near<'g>(&'g self, name: &str, mistakes: u8) -> impl Iterator<Item = &'g Group> + use<'g> {
+        let (lengths, first) = (lengths(name, mistakes), bytes(name).first().copied());
+        self.0.iter().filter(move |g| lengths.contains(&g.length) && Some(g.first) == first)
+    }
+}
+
+impl Group {
+    /// Hands out the names of the group, whose bytes these are; `None` where they are none.
+    pub(super) fn names(&self, mut bytes: &[u8], mut each: impl FnMut(&[u8], u32)) -> Option<()> {
+        let mut name = [0; KEPT];
+        let name = name.get_mut(..self.length)?;
+        while !bytes.is_empty() {
+            let shared = usize::try_from(pull(&mut bytes)?).ok()?;
+            let rest = name.get_mut(shared..)?;
+            let (letters, more) = bytes.split_at_checked(rest.len())?;
+            rest.copy_from_slice(letters);
+            bytes = more;
+            each(name, u32::try_from(pull(&mut bytes)?).ok()?);
+        }
+        Some(())
+    }
+}
+
+/// Which lengths names may have that are so many mistakes away.
+fn lengths(name: &str, mistakes: u8) -> RangeInclusive<usize> {
+    let (length, mistakes) = (name.chars().count(), usize::from(mistakes));
+    length.saturating_sub(mistakes)..=(length + mistakes).min(KEPT)
+}
 
 /// The names of a bundle.
 #[derive(Debug, Default)]
@@ -49,11 +179,10 @@ impl Names {
 
     /// The documents whose names are at most so many mistakes away, in the order of their numbers, each once.
     pub(super) fn near(&self, name: &str, mistakes: u8) -> Vec<u32> {
-        // A name has no letters but these: another one differs from all of them.
-        let name: Vec<u8> = name.chars().map(|c| u8::try_from(c).unwrap_or(u8::MAX)).collect();
+        let lengths = lengths(name, mistakes);
+        let name = bytes(name);
         let (own, allowed) = (letters(&name), u32::from(mistakes) * 2);
         let mut out = Vec::new();
-        let lengths = name.len().saturating_sub(mistakes.into())..=(name.len() + usize::from(mistakes)).min(KEPT);
         for length in lengths {
             let (from, to) = (self.begin[length], self.begin[length + 1]);
             for (i, letters) in self.letters[from..to].iter().enumerate() {
@@ -69,6 +198,11 @@ impl Names {
         out.dedup();
         out
     }
+}
+
+/// A name has no letters but those that are one byte: another one differs from all of them.
+pub(super) fn bytes(name: &str) -> Vec<u8> {
+    name.chars().map(|c| u8::try_from(c).unwrap_or(u8::MAX)).collect()
 }
 
 /// A bit for each letter that occurs, and one for each that occurs again: a letter more or less changes one of them.
@@ -89,7 +223,7 @@ fn letters(name: &[u8]) -> u64 {
 }
 
 /// Whether so many mistakes make one of the other: a letter left out, put in or replaced, or two neighbours exchanged.
-fn is_near(a: &[u8], b: &[u8], mistakes: u8) -> bool {
+pub(super) fn is_near(a: &[u8], b: &[u8], mistakes: u8) -> bool {
     let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
     let (a, b) = (&a[same..], &b[same..]);
     if a.len().abs_diff(b.len()) > usize::from(mistakes) {
@@ -139,6 +273,35 @@ mod tests {
         d[a.len()][b.len()]
     }
 
+    fn read_back(file: &[u8]) -> Option<Vec<(Vec<u8>, u32)>> {
+        let groups = Groups::read(file, file.len() as u64)?;
+        let mut out = Vec::new();
+        for group in groups.all() {
+            let range = usize::try_from(group.range.start).ok()?..usize::try_from(group.range.end).ok()?;
+            group.names(file.get(range)?, |name, document| out.push((name.to_vec(), document)))?;
+        }
+        Some(out)
+    }
+
+    #[test]
+    fn the_file_of_names_is_read_back_and_a_group_is_what_begins_alike() {
+        let name = |n: &str, document| (n.to_owned(), document);
+        let long = "l".repeat(KEPT + 1);
+        let all =
+            [name("redux", 3), name("react", 300_000), name("react", 1), name("vue", 2), name(&long, 9), name("", 8)];
+        let file = file(all.to_vec());
+        let expected = [("vue", 2), ("react", 1), ("react", 300_000), ("redux", 3)];
+        assert_eq!(read_back(&file).unwrap(), expected.map(|(n, d)| (n.as_bytes().to_vec(), d)));
+        let groups = Groups::read(&file, file.len() as u64).unwrap();
+        let near = |n: &str, mistakes| groups.near(n, mistakes).map(|g| g.length).collect::<Vec<_>>();
+        assert_eq!((near("raect", 1), near("rea", 1), near("rea", 2)), (vec![5], vec![], vec![5]));
+        assert_eq!((near("fue", 1), near("", 2)), (vec![], vec![]));
+        for cut in 0..file.len() {
+            assert!(Groups::read(&file[..cut], file.len() as u64 - 1).is_none(), "{cut}");
+        }
+        assert!(read_back(&super::file(Vec::new())).unwrap().is_empty());
+    }
+
     #[test]
     fn names_that_are_one_or_two_mistakes_away_are_found() {
         let all = names(&["react", "redux", "raect", "reactt", "eact", "react", "commander", "x", &"l".repeat(43)]);
@@ -154,6 +317,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn no_bytes_of_a_file_of_names_make_it_panic(
+            mut bytes in prop::collection::vec(any::<u8>(), 0..60), names in prop::collection::vec(("[a-c]{1,6}", any::<u32>()), 0..9),
+            flip in any::<(u16, u8)>(),
+        ) {
+            let mut good = file(names);
+            read_back(&good).unwrap();
+            let at = usize::from(flip.0) % good.len();
+            good[at] ^= flip.1;
+            let _ = read_back(&good);
+            bytes.push(0);
+            let _ = read_back(&bytes);
+        }
+
         #[test]
         fn what_is_found_is_what_the_textbook_says(
             all in prop::collection::vec("[ab1-]{0,7}|[a-d.]{3,12}", 1..40), name in "[ab1-]{0,7}|[a-e.]{3,12}", mistakes in 0..3u8,

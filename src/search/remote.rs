@@ -1,9 +1,9 @@
 //! Fetching: a bundle as a whole, or its tail and then the blocks that a question needs.
 
-use super::bundle::{Lack, Reading};
+use super::{bundle::Reading, directory::Lack};
 use crate::{
     Error, ErrorKind, Result,
-    format::{SearchBundle, keys, limits},
+    format::{self, FormatError, SearchBundle, keys, limits},
     package::Sha256,
     store::{Part, Store},
 };
@@ -46,12 +46,34 @@ pub(crate) fn open_parts(cited: &SearchBundle, tail: Bytes) -> Result<Opened> {
 pub(crate) async fn fetch_tail(store: &Store, cited: &SearchBundle) -> Result<Option<Bytes>> {
     if cited.tail.size > limits::BUNDLE_TAIL || cited.tail.size > cited.link.size {
         let max = limits::BUNDLE_TAIL.min(cited.link.size);
-        return Err(crate::format::FormatError::TooLarge { size: cited.tail.size, max }.at("a search bundle"));
+        return Err(FormatError::TooLarge { size: cited.tail.size, max }.at("a search bundle"));
     }
-    match store.get_part(&cited.link, cited.link.size - cited.tail.size..cited.link.size).await? {
+    let range = cited.link.size - cited.tail.size..cited.link.size;
+    match checked(store, cited, range, |bytes| format::check(bytes, &cited.tail)).await? {
         Part::Bytes(bytes) => Ok(Some(bytes)),
         Part::Unsupported => Ok(None),
     }
+}
+
+/// A part of a bundle that is what it should be. One that is not is asked for once more: it may have been damaged on the way, or
+/// have come from a server that is wrong about parts, as another one need not be.
+async fn checked(
+    store: &Store,
+    cited: &SearchBundle,
+    range: Range<u64>,
+    check: impl Fn(&Bytes) -> Result<(), FormatError>,
+) -> Result<Part> {
+    let mut last = None;
+    for _ in 0..2 {
+        let Part::Bytes(bytes) = store.get_part(&cited.link, range.clone()).await? else {
+            return Ok(Part::Unsupported);
+        };
+        match check(&bytes) {
+            Ok(()) => return Ok(Part::Bytes(bytes)),
+            Err(e) => last = Some(e.at(store.place(&keys::blob(&cited.link.sha256)))),
+        }
+    }
+    Err(last.unwrap_or_else(|| unreachable!("it was tried")))
 }
 
 /// Fetches blocks, near ones together and all at once, and checks each.
@@ -86,19 +108,19 @@ fn coalesce(blocks: &[u64], block: u64) -> Vec<Range<u64>> {
 async fn fetch_run(store: &Store, opened: &Opened, blocks: Range<u64>) -> Result<()> {
     let (cited, tail) = (&opened.0.cited, opened.0.tail());
     let range = tail.block_range(blocks.start).start..tail.block_range(blocks.end - 1).end;
-    let Part::Bytes(bytes) = store.get_part(&cited.link, range.clone()).await? else {
+    let of = |number: u64, bytes: &Bytes| {
+        let at = tail.block_range(number);
+        let at =
+            usize::try_from(at.start - range.start).unwrap_or(0)..usize::try_from(at.end - range.start).unwrap_or(0);
+        bytes.get(at).map(|b| bytes.slice_ref(b)).unwrap_or_default()
+    };
+    let check = |bytes: &Bytes| blocks.clone().try_for_each(|n| tail.check_block(n, &of(n, bytes)));
+    let Part::Bytes(bytes) = checked(store, cited, range.clone(), check).await? else {
         // It gave parts a moment ago: another server answers now.
         return Err(Error::new(ErrorKind::Unavailable, format!("{store} gives no parts of objects any more"))
             .with_hint("fetch the search index as a whole: --local"));
     };
-    for number in blocks {
-        let at = tail.block_range(number);
-        let at =
-            usize::try_from(at.start - range.start).unwrap_or(0)..usize::try_from(at.end - range.start).unwrap_or(0);
-        let block = bytes.get(at).map(|b| bytes.slice_ref(b)).unwrap_or_default();
-        tail.check_block(number, &block).map_err(|e| e.at(store.place(&keys::blob(&cited.link.sha256))))?;
-        opened.0.add_block(number, block);
-    }
+    blocks.for_each(|number| opened.0.add_block(number, of(number, &bytes)));
     Ok(())
 }
 

@@ -2,10 +2,10 @@
 
 use super::{
     answers::{Answer, Best, answers},
-    bundle::{Reading, attempt, is_lacking},
+    bundle::Reading,
+    directory::{attempt, is_lacking},
     document::Document,
     find::{self, Asked, Set, Terms},
-    index::sort_name,
     query::{Condition, Named, Query},
     rank::{Score, Weights},
     remote::{self, Opened},
@@ -257,7 +257,10 @@ impl Searching {
             (0..asked.stems.len()).map(|w| terms.iter().map(|t| t.frequency(w)).sum()).collect();
         let known = |(r, t): (&Arc<Opened>, &Terms)| t.has_names(&r.0);
         let mut mistakes = find::mistakes(asked, &frequencies);
-        if is_lacking() || self.readings.iter().zip(&terms).any(known) {
+        // While lists are on their way it is not known what they hold; only that a name stands nowhere can be certain.
+        let doubt =
+            if is_lacking() { !terms.iter().all(|t| t.unknown) } else { self.readings.iter().zip(&terms).any(known) };
+        if doubt {
             mistakes = 0;
         }
         let documents = self.readings.iter().map(|r| u64::from(r.0.documents())).sum();
@@ -329,7 +332,7 @@ impl Searching {
             }
         }
         if by_name {
-            out.sort_by_cached_key(|(d, _)| sort_name(&d.label()));
+            out.sort_by_cached_key(|(d, _)| (d.name.normalized(), d.kind.as_str()));
             out.drain(..request.offset.min(out.len()));
             out.truncate(request.limit);
         }

@@ -2,7 +2,8 @@
 
 use super::{
     document::Document,
-    index::{Built, build, reference},
+    drafts::Drafts,
+    index::{Built, build},
     searcher::{Answers, SearchOrder, SearchRequest, SearchResults, Searching},
 };
 use crate::{ErrorKind, Store, format::bundle::Replaces};
@@ -34,9 +35,16 @@ fn sample() -> Vec<Document> {
     all
 }
 
+fn drafts(documents: &[Document]) -> Drafts {
+    let mut out = Drafts::new();
+    documents.iter().for_each(|d| out.add(d).unwrap());
+    out
+}
+
 fn built(documents: Vec<Document>) -> Built {
-    let reference = reference(&documents);
-    build(documents, reference, Vec::new()).unwrap()
+    let drafts = drafts(&documents);
+    let reference = drafts.reference();
+    build(drafts, reference, Vec::new()).unwrap()
 }
 
 fn open(all: &[&Built]) -> Searching {
@@ -45,7 +53,7 @@ fn open(all: &[&Built]) -> Searching {
 }
 
 fn documents(built: &Built) -> Vec<Document> {
-    super::open_whole(&built.cited, built.bytes.clone()).unwrap().documents().unwrap()
+    super::open_whole(&built.cited, built.bytes.clone()).unwrap().documents().collect::<Result<_, _>>().unwrap()
 }
 
 fn ask(searching: &Searching, request: &SearchRequest) -> SearchResults {
@@ -222,7 +230,7 @@ fn a_later_bundle_replaces_documents_of_an_earlier_one() {
     let number = |name: &str| u32::try_from(all.iter().position(|d| d.name.as_str() == name).unwrap()).unwrap();
     let replaces = vec![Replaces::new(base.cited.link.sha256, vec![number("axios"), number("react")])];
     let newer = vec![document("axios", 800_001, "Fetches things"), document("brand-new", 1, "A promise")];
-    let delta = build(newer, 0, replaces).unwrap();
+    let delta = build(drafts(&newer), 0, replaces).unwrap();
     let s = open(&[&base, &delta]);
     assert_eq!(names(&s, "promise"), ["react-http", "brand-new"]);
     assert_eq!(names(&s, "axios"), ["axios"]);
@@ -234,7 +242,7 @@ fn a_later_bundle_replaces_documents_of_an_earlier_one() {
     let in_order: Vec<_> = ask(&s, &request).hits.iter().map(|h| h.name.to_string()).collect();
     assert_eq!(in_order, ["axios", "brand-new", "commander"]);
     // One that only takes away.
-    let gone = build(Vec::new(), 0, vec![Replaces::new(delta.cited.link.sha256, vec![0, 1])]).unwrap();
+    let gone = build(Drafts::new(), 0, vec![Replaces::new(delta.cited.link.sha256, vec![0, 1])]).unwrap();
     let s = open(&[&base, &delta, &gone]);
     assert_eq!(names(&s, "axios"), [""; 0]);
 }

@@ -74,7 +74,9 @@ async fn it_asks_once_for_each_level_and_thrice_before() {
     }
     // Checkpoint, snapshot, and the levels; one more for what the machine takes itself.
     assert!(fewest < (LEVELS + 3) as f64, "{fewest:.1} waits one after the other");
-    assert!(fewest >= (LEVELS + 2) as f64, "{fewest:.1}: then this test measures nothing");
+    // A level is skipped where a package of it lies in a shard that was fetched for another one, and this test would measure
+    // nothing without any wait.
+    assert!(fewest >= 4.0, "{fewest:.1}: then this test measures nothing");
     // Warm, nothing is asked of the store.
     let warm = last.unwrap().resolve().want("level-0-0".parse().unwrap()).run();
     tokio::time::timeout(WAIT * 5, warm).await.unwrap().unwrap();

@@ -1,6 +1,6 @@
 //! Searching a registry: what a build writes, what a reader finds, and what it costs to ask in place.
 
-mod remote;
+pub(crate) mod remote;
 
 use super::support::world::World;
 use ggen_marketplace::{

@@ -4,6 +4,7 @@ mod connections;
 mod matrix;
 mod mirrors;
 mod nginx;
+mod parts;
 
 use super::support::{weather::Dice, world::World};
 use ggen_marketplace::{Client, ClientOptions, Store, StoreOptions};

@@ -32,13 +32,13 @@ const KINDS: [Kind; 6] = [Kind::Checkpoint, Kind::Slot, Kind::Snapshot, Kind::Sh
 
 /// How a cell ends when the fault strikes always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     /// It does no harm, or a way around it was found.
     Exact,
     Is(ErrorKind),
 }
 
-const FAULTS: [(&str, Fault, End); 46] = {
+pub(super) const FAULTS: [(&str, Fault, End); 46] = {
     use End::{Exact, Is};
     use ErrorKind::{Invalid, Unavailable, Untrusted};
     [
