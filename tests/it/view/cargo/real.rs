@@ -45,7 +45,8 @@ fn newest(index: &Path) -> Lines {
             }
         }
     });
-    let mut best: BTreeMap<(String, (u64, u64, u64)), (Version, Value)> = BTreeMap::new();
+    type Compatible = (String, (u64, u64, u64));
+    let mut best: BTreeMap<Compatible, (Version, Value)> = BTreeMap::new();
     let mut out = Lines::new();
     each_line(index, |line| {
         let line: Value = serde_json::from_str(line).unwrap();
