@@ -279,7 +279,7 @@ impl<'a> Work<'a> {
     /// A part that is there, with what changes below it. `name` is what the part above knows it by: a part that is whole bears it,
     /// too. `None` where something is lacking.
     fn part(&mut self, name: &str, prefix: &str, moved: &[&Moved<'_>]) -> Option<Tree> {
-        let Some(part) = self.read(prefix) else { return None };
+        let part = self.read(prefix)?;
         if part.is_whole() {
             return self.whole(name, part, moved);
         }
@@ -434,7 +434,8 @@ impl<'a> Work<'a> {
                 let new = new?;
                 let to_the_point = |e| self.layout.points(prefix, e);
                 let pointless = match (to_the_point(old), to_the_point(new)) {
-                    (Some(old), Some(new)) => new > old,
+                    // True is less to the point.
+                    (Some(old), Some(new)) => new & !old,
                     (Some(_), None) => true,
                     (None, _) => false,
                 };

@@ -20,6 +20,9 @@ use std::{
     sync::Arc,
 };
 
+/// A group that is kept in parts, and its rows.
+type Placed = (String, Vec<Arc<Entry>>);
+
 impl Attempt<'_> {
     /// Writes every file of the site, and empties what is there besides.
     pub(super) async fn whole_site(&mut self, registry: &Registry, maker: &Arc<Maker>) -> Result<Went> {
@@ -53,7 +56,7 @@ impl Attempt<'_> {
                 }
             }
         }
-        let mut placed: Vec<(String, Vec<Arc<Entry>>)> = placed.into_iter().collect();
+        let mut placed: Vec<Placed> = placed.into_iter().collect();
         let (placed, mut dependents) = cpu::run(move || {
             placed.par_sort_unstable_by(|a, b| a.0.cmp(&b.0));
             let of = placed.par_iter().filter_map(|(group, rows)| {
@@ -97,13 +100,13 @@ impl Attempt<'_> {
         &mut self,
         registry: &Registry,
         maker: &Arc<Maker>,
-        (mut plain, placed): (BTreeMap<String, Rows>, Arc<Vec<(String, Vec<Arc<Entry>>)>>),
+        (mut plain, placed): (BTreeMap<String, Rows>, Arc<Vec<Placed>>),
         (fresh, mut made): (bool, Option<HashSet<String>>),
     ) -> Result<Went> {
         for from in (0..placed.len()).step_by(LOT) {
             let (maker, placed) = (Arc::clone(maker), Arc::clone(&placed));
             let laid = cpu::run(move || {
-                let lay = |(group, rows): &(String, Vec<Arc<Entry>>)| {
+                let lay = |(group, rows): &Placed| {
                     let layout = Layout::of(group)?;
                     let grown = site::all(&layout, rows.iter().cloned());
                     Some(site::lay(&maker, group, &layout, &grown).map(|laid| (group.clone(), laid)))

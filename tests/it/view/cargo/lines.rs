@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::{collections::BTreeMap, fs, path::Path};
 
 /// Every line below a folder of an index, by name and version.
-fn lines(index: &Path, wanted: impl Fn(&str, &str) -> bool) -> BTreeMap<(String, String), String> {
+pub(super) fn lines(index: &Path, wanted: impl Fn(&str, &str) -> bool) -> BTreeMap<(String, String), String> {
     let files = walkdir::WalkDir::new(index).into_iter().map(Result::unwrap).filter(|e| e.file_type().is_file());
     let mut out = BTreeMap::new();
     for file in files.filter(|f| f.file_name() != "config.json") {
@@ -26,7 +26,7 @@ fn lines(index: &Path, wanted: impl Fn(&str, &str) -> bool) -> BTreeMap<(String,
 }
 
 /// A line as a value whose dependencies stand in one order: crates.io has them in that of its database.
-fn ordered(line: &str) -> BTreeMap<String, Value> {
+pub(super) fn ordered(line: &str) -> BTreeMap<String, Value> {
     let mut value: BTreeMap<String, Value> = serde_json::from_str(line).unwrap();
     let deps = value.get_mut("deps").unwrap().as_array_mut().unwrap();
     for dep in deps.iter_mut() {
