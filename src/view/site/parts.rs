@@ -281,7 +281,7 @@ impl<'a> Work<'a> {
     fn part(&mut self, name: &str, prefix: &str, moved: &[&Moved<'_>]) -> Option<Tree> {
         let part = self.read(prefix)?;
         if part.is_whole() {
-            return self.whole(name, part, moved);
+            return self.whole(name, prefix, part, moved);
         }
         let children = self.children(prefix, part, moved)?;
         let count: u64 = children.values().map(Tree::count).sum();
@@ -315,18 +315,20 @@ impl<'a> Work<'a> {
         None
     }
 
-    fn whole(&mut self, name: &str, part: &Part, moved: &[&Moved<'_>]) -> Option<Tree> {
-        if moved.iter().any(|m| m.has_to_be(self.layout, name) && !part.rows.contains_key(&m.change.label)) {
-            self.wrong = Some(self.lacks(name));
+    /// The same of a part that is whole. Usually it bears its name; where a run died, it may stand where one that was cut up was, and
+    /// then it is of what is below its own prefix alone.
+    fn whole(&mut self, name: &str, prefix: &str, part: &Part, moved: &[&Moved<'_>]) -> Option<Tree> {
+        if moved.iter().any(|m| m.has_to_be(self.layout, prefix) && !part.rows.contains_key(&m.change.label)) {
+            self.wrong = Some(self.lacks(prefix));
             return None;
         }
-        self.gone.insert(name.to_owned());
+        self.gone.insert(prefix.to_owned());
         let mut rows = part.rows.clone();
         for m in moved {
             rows.remove(&m.change.label);
-            rows.extend(m.row(name).map(|e| (Arc::clone(&m.change.label), Arc::clone(e))));
+            rows.extend(m.row(prefix).map(|e| (Arc::clone(&m.change.label), Arc::clone(e))));
         }
-        let items = self.items(name, rows.into_values().collect());
+        let items = self.items(prefix, rows.into_values().collect());
         Some(if name == self.layout.top { self.top(items) } else { self.place(name, items) })
     }
 

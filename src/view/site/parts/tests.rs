@@ -5,8 +5,8 @@ use crate::view::site::{Facts, search};
 use proptest::{prelude::*, test_runner::Config};
 
 /// What there is to know of a package here: its words, its downloads, whether it is yanked.
-type Known0 = (Vec<&'static str>, u64, bool);
-type State = BTreeMap<String, Known0>;
+type Told = (Vec<&'static str>, u64, bool);
+type State = BTreeMap<String, Told>;
 type Stored = BTreeMap<String, Vec<u8>>;
 
 fn layout(group: &str) -> Layout {
@@ -19,7 +19,7 @@ fn layout(group: &str) -> Layout {
     layout
 }
 
-fn entry(group: &str, label: &str, known: &Known0) -> Option<Arc<Entry>> {
+fn entry(group: &str, label: &str, known: &Told) -> Option<Arc<Entry>> {
     let (words, downloads, yanked) = known;
     let label: Arc<str> = label.into();
     let entry = match group.split_once('/').unwrap() {
@@ -104,7 +104,7 @@ const GROUPS: [&str; 4] = ["s/n-re", "s/t-rea", "k/many", "d/crate/x"];
 const WORDS: [&str; 11] =
     ["rea", "reap", "read", "reads", "reader", "readable", "react", "reacts", "reactive", "rest", "other"];
 
-fn package() -> impl Strategy<Value = Known0> {
+fn package() -> impl Strategy<Value = Told> {
     (proptest::collection::vec(0..WORDS.len(), 1..4), 0..5u64, proptest::bool::weighted(0.1))
         .prop_map(|(words, downloads, yanked)| (words.into_iter().map(|w| WORDS[w]).collect(), downloads, yanked))
 }
@@ -115,7 +115,7 @@ fn label(n: u8) -> String {
     format!("{kind}/{}{}", ["a", "ab", "abc", "b"][usize::from(n / 2) % 4], n / 8)
 }
 
-fn step() -> impl Strategy<Value = Vec<(u8, Option<Known0>)>> {
+fn step() -> impl Strategy<Value = Vec<(u8, Option<Told>)>> {
     let one = || (0..90u8, proptest::option::weighted(0.7, package()));
     prop_oneof![4 => proptest::collection::vec(one(), 1..3), 1 => proptest::collection::vec(one(), 20..80)]
 }
