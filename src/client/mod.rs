@@ -89,7 +89,7 @@ struct Inner {
 
 #[derive(Clone)]
 struct Current {
-    reader: SnapshotReader,
+    state: Arc<snapshot::Shared>,
     checkpoint: Checkpoint,
     /// Of each mirror that showed this very checkpoint.
     etags: Vec<Option<String>>,
@@ -183,7 +183,7 @@ impl Client {
             self.inner.newest.invalidate(&()).await;
         }
         let newest = self.inner.newest.try_get_with((), self.ask_for_newest()).await;
-        newest.map(|newest| newest.reader).map_err(Error::shared)
+        newest.map(|newest| SnapshotReader::of(self.clone(), newest.state)).map_err(Error::shared)
     }
 
     async fn ask_for_newest(&self) -> Result<Current> {
@@ -193,7 +193,7 @@ impl Client {
             Some(current) if current.checkpoint == checkpoint => Current { etags, ..current },
             _ => {
                 let reader = self.reader(&checkpoint.slot().claim().snapshot, checkpoint.generation()).await?;
-                Current { reader, checkpoint, etags }
+                Current { state: reader.shared(), checkpoint, etags }
             }
         };
         *self.lock() = Some(newest.clone());

@@ -35,7 +35,8 @@ pub(super) struct Caches {
     opened: moka::sync::Cache<(Sha256, bool), Arc<Opened>>,
     /// By the digest of the snapshot: what was asked, in which place.
     results: moka::sync::Cache<(Sha256, SearchRequest), Arc<SearchResults>>,
-    searchers: moka::sync::Cache<(Sha256, SearchMode), Searcher>,
+    /// What searchers share. (Not they themselves: each holds its client.)
+    searchers: moka::sync::Cache<(Sha256, SearchMode), Arc<Searching>>,
 }
 
 impl Caches {
@@ -138,8 +139,8 @@ impl SnapshotReader {
     pub async fn searcher(&self, mode: SearchMode) -> Result<Searcher> {
         let caches = &self.client().inner.search;
         let key = (self.link().sha256, mode);
-        if let Some(searcher) = caches.searchers.get(&key) {
-            return Ok(searcher);
+        if let Some(searching) = caches.searchers.get(&key) {
+            return Ok(Searcher { reader: self.clone(), searching });
         }
         let cited = &self.snapshot().search;
         if cited.is_empty() && self.snapshot().packages > 0 {
@@ -153,9 +154,8 @@ impl SnapshotReader {
         let opened: Vec<_> = cited.iter().copied().map(open).collect();
         let opened = futures::stream::iter(opened).buffered(self.client().inner.store.parallel()).try_collect().await?;
         let searching = Arc::new(Searching::new(opened, self.client().inner.store.clone()));
-        let searcher = Searcher { reader: self.clone(), searching };
-        caches.searchers.insert(key, searcher.clone());
-        Ok(searcher)
+        caches.searchers.insert(key, Arc::clone(&searching));
+        Ok(Searcher { reader: self.clone(), searching })
     }
 }
 

@@ -23,7 +23,8 @@ pub struct SnapshotReader {
     shared: Arc<Shared>,
 }
 
-struct Shared {
+/// What a reader has read. Caches of a client keep this and no reader: a reader holds its client, so neither would ever go.
+pub(super) struct Shared {
     snapshot: Snapshot,
     top: Page,
     link: Link,
@@ -34,6 +35,15 @@ impl SnapshotReader {
     pub(super) fn new(client: Client, snapshot: Snapshot, link: Link, generation: u64) -> Result<Self, FormatError> {
         let top = snapshot.top()?;
         Ok(Self { client, shared: Arc::new(Shared { snapshot, top, link, generation }) })
+    }
+
+    /// A reader of what another one has read.
+    pub(super) fn of(client: Client, shared: Arc<Shared>) -> Self {
+        Self { client, shared }
+    }
+
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
     }
 
     /// The generation that commits it.

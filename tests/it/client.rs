@@ -3,10 +3,11 @@
 use super::support::world::World;
 use futures::TryStreamExt;
 use ggen_marketplace::{
-    BuildOptions, Client, ClientOptions, ErrorKind, Pin, VerifyOptions,
+    BuildOptions, Client, ClientOptions, ErrorKind, Pin, SearchRequest, Store, VerifyOptions,
     package::{PackageId, PackageSpec, Timestamp},
+    resolve::Want,
 };
-use std::{collections::BTreeSet, fs, time::Duration};
+use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
 
 fn id(spec: &str) -> PackageId {
     spec.parse::<PackageSpec>().unwrap().candidates().unwrap().remove(0)
@@ -65,6 +66,33 @@ async fn a_large_index_is_four_objects_deep() {
     fs::remove_file(world.sources().join("list.jsonl")).unwrap();
     let report = world.build().await.unwrap();
     assert!((7..=9).contains(&report.puts) && report.bytes < 400_000, "{} puts, {} bytes", report.puts, report.bytes);
+}
+
+/// What a client holds goes with the last of its clones: no cache in it may hold the client.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_let_go_leaves_nothing_behind() {
+    let world = World::new().await;
+    world.add_lines("list.jsonl", 0..100);
+    world.build().await.unwrap();
+    let inner: Arc<dyn object_store::ObjectStore> = Arc::new(world.referee.clone());
+    let store = Store::new(Arc::clone(&inner), "counted");
+    let client = Client::new(store, std::slice::from_ref(&world.key), ClientOptions::default()).unwrap();
+    let newest = client.latest().await.unwrap();
+    newest.find(&spec("pack:elsewhere-7")).await.unwrap();
+    let found = client.search(&SearchRequest::new("elsewhere-7")).await.unwrap();
+    assert!(!found.hits.is_empty());
+    let wanted: Want = "elsewhere-7".parse().unwrap();
+    client.resolve().want(wanted).run().await.unwrap();
+    assert!(Arc::strong_count(&inner) > 1);
+    drop((client, newest));
+    // Some of what caches let go is freed a little later.
+    for _ in 0..500 {
+        if Arc::strong_count(&inner) == 1 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the store is still held {} times", Arc::strong_count(&inner) - 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
