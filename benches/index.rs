@@ -8,7 +8,7 @@
 #[allow(dead_code, reason = "other benches use the rest of it")]
 mod place;
 
-use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures::StreamExt as _;
 use ggen_marketplace::{ClientOptions, Pin};
 use place::{Place, id};
@@ -24,16 +24,7 @@ fn index(c: &mut Criterion) {
         let mut next = count;
         let mut group = c.benchmark_group("index one release into");
         group.sample_size(20);
-        group.bench_function(BenchmarkId::from_parameter(count), |b| {
-            b.iter_batched(
-                || {
-                    next += 1;
-                    place.list("one", next..next + 1)
-                },
-                |one| place.build(&runtime, &[one]),
-                BatchSize::PerIteration,
-            );
-        });
+        group.bench_function(BenchmarkId::from_parameter(count), |b| place.one_more(&runtime, b, &mut next));
         group.finish();
 
         let client = place.client(ClientOptions::default());

@@ -70,16 +70,7 @@ fn one_release(c: &mut Criterion) {
     for count in SIZES {
         let place = Place::new(&runtime, count);
         let mut next = count;
-        group.bench_function(BenchmarkId::from_parameter(count), |b| {
-            b.iter_batched(
-                || {
-                    next += 1;
-                    place.list("one", next..next + 1)
-                },
-                |one| place.build(&runtime, &[one]),
-                BatchSize::PerIteration,
-            );
-        });
+        group.bench_function(BenchmarkId::from_parameter(count), |b| place.one_more(&runtime, b, &mut next));
     }
     group.finish();
 }

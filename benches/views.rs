@@ -47,16 +47,7 @@ fn views(c: &mut Criterion) {
             let place = with(view, Place::in_memory(&runtime, 0));
             place.publish(&runtime, 0..count);
             let mut next = count;
-            group.bench_function(BenchmarkId::new(name, count), |b| {
-                b.iter_batched(
-                    || {
-                        next += 1;
-                        place.list("one", next..next + 1)
-                    },
-                    |one| place.build(&runtime, &[one]),
-                    BatchSize::PerIteration,
-                );
-            });
+            group.bench_function(BenchmarkId::new(name, count), |b| place.one_more(&runtime, b, &mut next));
         }
         group.finish();
     }

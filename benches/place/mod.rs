@@ -1,5 +1,6 @@
 //! A registry to measure, made with a fixed seed: every machine makes the same one. Nothing comes from the network.
 
+use criterion::{BatchSize, Bencher};
 use ggen_marketplace::{
     BuildOptions, Client, ClientOptions, Registry, Report, SigningKey, Store, VerifierKey,
     package::{Kind, PackageId, PackageName, Timestamp},
@@ -60,6 +61,18 @@ impl Place {
 
     pub(crate) fn build(&self, runtime: &Runtime, sources: &[PathBuf]) -> Report {
         runtime.block_on(self.registry.build(sources, &self.options)).unwrap()
+    }
+
+    /// Measures what one release more takes, each time another one, after so many.
+    pub(crate) fn one_more(&self, runtime: &Runtime, bencher: &mut Bencher<'_>, next: &mut u64) {
+        bencher.iter_batched(
+            || {
+                *next += 1;
+                self.list("one", *next..*next + 1)
+            },
+            |one| self.build(runtime, &[one]),
+            BatchSize::PerIteration,
+        );
     }
 
     pub(crate) fn client(&self, options: ClientOptions) -> Client {
