@@ -117,7 +117,7 @@ CONF
   rclone_http_again() { rclone_http; }
   if have rclone; then compare "the same again, nothing new" mirror_again rclone_http_again; fi
 
-  # What can be resolved from these archives alone: crates whose dependencies are all among them.
+  # What can be resolved from these archives alone: crates whose dependencies are all among them, those included that cargo takes by features.
   python3 - "$bin" "${reader[@]}" >wanted <<'PY'
 import json, subprocess, sys
 binary, reader = sys.argv[1], sys.argv[2:]
@@ -126,7 +126,7 @@ def ask(*args):
 names = sorted("crate:" + json.loads(line)["name"] for line in ask("list").stdout.splitlines())
 wanted = []
 for name in names:
-    if len(wanted) < 50 and ask("resolve", *wanted, name).returncode == 0:
+    if len(wanted) < 50 and ask("resolve", "--optional", *wanted, name).returncode == 0:
         wanted.append(name)
 print("\n".join(wanted))
 PY

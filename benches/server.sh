@@ -38,6 +38,8 @@ find_server() {
   export AWS_ACCESS_KEY_ID=${!key_of} AWS_SECRET_ACCESS_KEY=${!secret_of}
   export AWS_REGION=${!region_of:-us-east-1} AWS_ALLOW_HTTP=true AWS_EC2_METADATA_DISABLED=true
   export AWS_DEFAULT_REGION=$AWS_REGION
+  # Some builds of rclone cannot start with it, and nothing here is encrypted.
+  unset AWS_CA_BUNDLE
   export RCLONE_CONFIG_SERVER_TYPE=s3 RCLONE_CONFIG_SERVER_PROVIDER=Other RCLONE_CONFIG_SERVER_ENV_AUTH=true
   export RCLONE_CONFIG_SERVER_REGION=$AWS_REGION RCLONE_CONFIG=/dev/null
   echo "server: ${name:-the one of BENCH_S3_ENDPOINT}"
