@@ -328,6 +328,23 @@ impl fmt::Debug for Store {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn uploads_take_the_memory_that_they_are_given_and_never_wait_for_more_than_there_is() {
+        let with = |bytes| {
+            let options = StoreOptions { upload_memory: NonZeroUsize::new(bytes), ..StoreOptions::default() };
+            Store::open_with("memory:", &options).unwrap()
+        };
+        let store = with(16 << 20);
+        let first = store.take_room(12 << 20).await.unwrap();
+        assert!(store.try_room(8 << 20).is_none() && store.try_room(4 << 20).is_some());
+        drop(first);
+        // As much as by default, which is more than there is: then all of it.
+        let all = store.take_room(64 << 20).await.unwrap();
+        assert!(store.try_room(1).is_none());
+        drop(all);
+        assert!(with(1).try_room(8 << 20).is_some(), "one part is always let through");
+    }
+
     #[test]
     fn no_secret_of_a_url_is_shown() {
         for location in ["https://user:hunter2@example.com/reg?token=hunter2#hunter2", "http://hunter2@example.com/reg"]

@@ -12,7 +12,7 @@ pub(crate) use packages::{
     Choice, Download, Export, Import, Install, Installed, Outdated, Preference, Remove, Resolve, Update, Why,
 };
 pub(crate) use search::{Search, Sort};
-pub(crate) use tuning::Tuning;
+pub(crate) use tuning::{Limits, Tuning};
 pub(crate) use views::{Address, CargoConfig, PublicKey, ViewArgs, Views};
 
 use crate::template::Template;

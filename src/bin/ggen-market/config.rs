@@ -2,7 +2,7 @@
 //! checked. All mistakes are told at once, each with its place.
 
 use crate::{
-    args::{Order, Tuning, tuning},
+    args::{Limits, Order, tuning},
     failure::Failure,
 };
 use ggen_marketplace::{
@@ -84,7 +84,7 @@ pub(crate) struct Config {
     pub(crate) single_writer: bool,
     /// Whether a search index is made; by default one is.
     pub(crate) search: Option<bool>,
-    pub(crate) tuning: Tuning,
+    pub(crate) limits: Limits,
     pub(crate) store_options: Vec<(String, String)>,
     /// Host and value.
     pub(crate) authorization: Vec<(String, String)>,
@@ -207,10 +207,10 @@ impl Check<'_> {
                 "cache" => config.cache = self.text(key, value).map(|t| self.relative(t)),
                 "single_writer" => config.single_writer = self.truth(key, value),
                 "search" => config.search = Some(self.truth(key, value)),
-                "threads" => config.tuning.threads = self.number(key, value, tuning::threads),
-                "connections" => config.tuning.connections = self.number(key, value, tuning::connections),
-                "upload_memory" => config.tuning.upload_memory = self.number(key, value, tuning::upload_memory),
-                "memory" => config.tuning.memory = self.number(key, value, tuning::memory),
+                "threads" => config.limits.threads = self.number(key, value, tuning::threads),
+                "connections" => config.limits.connections = self.number(key, value, tuning::connections),
+                "upload_memory" => config.limits.upload_memory = self.number(key, value, tuning::upload_memory),
+                "memory" => config.limits.memory = self.number(key, value, tuning::memory),
                 "store_options" => config.store_options = self.options(key, value),
                 "mirrors" => {
                     config.mirrors = self.list(key, value).into_iter().map(|text| self.location(&text)).collect();

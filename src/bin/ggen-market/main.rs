@@ -47,7 +47,7 @@ mod views;
 mod why;
 mod yank;
 
-use args::{Cli, Tuning, Verb};
+use args::{Cli, Limits, Verb};
 use clap::FromArgMatches as _;
 use failure::{Code, Failure};
 use output::Ui;
@@ -81,7 +81,7 @@ fn main() -> ExitCode {
     };
     let ui = Ui::new(&cli.global);
     log::start(&cli.global, ui);
-    let started = settings(&cli, ui, key_file_given).and_then(|s| Ok((runtime(&s.tuning)?, s)));
+    let started = settings(&cli, ui, key_file_given).and_then(|s| Ok((runtime(&s.limits)?, s)));
     let (runtime, settings) = match started {
         Ok(started) => started,
         Err(failure) => {
@@ -110,15 +110,15 @@ fn main() -> ExitCode {
 /// What the run goes by. Two verbs read no configuration file: one makes it, and the other needs none.
 fn settings(cli: &Cli, ui: Ui, key_file_given: bool) -> Result<Settings, Failure> {
     match cli.verb {
-        Verb::Init(_) | Verb::Completions(_) => Ok(Settings::without_file(ui, cli, key_file_given)),
+        Verb::Init(_) | Verb::Completions(_) => Settings::without_file(ui, cli, key_file_given),
         _ => Settings::load(ui, cli, key_file_given),
     }
 }
 
 /// The threads: some that see to the network, and rayon's, which compute.
-fn runtime(tuning: &Tuning) -> Result<Runtime, Failure> {
+fn runtime(limits: &Limits) -> Result<Runtime, Failure> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if let Some(threads) = tuning.threads {
+    if let Some(threads) = limits.threads {
         builder.worker_threads(threads.get());
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global();
         pool.map_err(|e| Failure::io("start", Path::new("the threads"), &std::io::Error::other(e)))?;

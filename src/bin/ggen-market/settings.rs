@@ -1,7 +1,7 @@
 //! What a run goes by: option, else environment variable, else configuration file, else default; and what is opened by it.
 
 use crate::{
-    args::{Address, Cache, Cli, Init, Key, Mirror, Order, Reader, State, Tuning, ViewArgs, Writer},
+    args::{Address, Cache, Cli, Init, Key, Limits, Mirror, Order, Reader, State, ViewArgs, Writer},
     config::{self, Config},
     failure::Failure,
     output::Ui,
@@ -33,7 +33,7 @@ const MAX_KEY_FILE: u64 = 4096;
 pub(crate) struct Settings {
     pub(crate) config: Config,
     pub(crate) ui: Ui,
-    pub(crate) tuning: Tuning,
+    pub(crate) limits: Limits,
     /// Whether `--key-file` stands on the command line, and so comes before a key in the environment.
     key_file_given: bool,
 }
@@ -57,21 +57,25 @@ fn places(text: &str) -> Vec<String> {
     }
 }
 
+fn limits(cli: &Cli) -> Result<Limits, Failure> {
+    cli.tuning.limits().map_err(Failure::usage)
+}
+
 impl Settings {
     pub(crate) fn load(ui: Ui, cli: &Cli, key_file_given: bool) -> Result<Self, Failure> {
         let config = Config::load(filled_path(cli.global.config.as_ref()).as_deref())?;
-        Ok(Self { tuning: cli.tuning.or(config.tuning), config, ui, key_file_given })
+        Ok(Self { limits: limits(cli)?.or(config.limits), config, ui, key_file_given })
     }
 
     /// Those of a run that makes the configuration file and reads none.
-    pub(crate) fn without_file(ui: Ui, cli: &Cli, key_file_given: bool) -> Self {
-        Self { config: Config::default(), ui, tuning: cli.tuning, key_file_given }
+    pub(crate) fn without_file(ui: Ui, cli: &Cli, key_file_given: bool) -> Result<Self, Failure> {
+        Ok(Self { config: Config::default(), ui, limits: limits(cli)?, key_file_given })
     }
 
     /// The same with the configuration file of the current directory.
     pub(crate) fn with_file(&self) -> Result<Self, Failure> {
         let config = Config::load(None)?;
-        Ok(Self { tuning: self.tuning.or(config.tuning), config, ..*self })
+        Ok(Self { limits: self.limits.or(config.limits), config, ..*self })
     }
 
     /// What is known about a registry that may be there already, without opening it or its key.
@@ -156,8 +160,8 @@ impl Settings {
         let mut options = StoreOptions::default();
         options.options.clone_from(&self.config.store_options);
         options.single_writer = single_writer || self.config.single_writer;
-        options.connections = self.tuning.connections;
-        options.upload_memory = self.tuning.upload_memory;
+        options.connections = self.limits.connections;
+        options.upload_memory = self.limits.upload_memory;
         options
     }
 
@@ -327,7 +331,7 @@ impl Settings {
     /// How any registry is read.
     fn reading(&self) -> ClientOptions {
         let mut options = ClientOptions::default();
-        options.memory = self.tuning.memory.map_or(options.memory, |m| m.get() as u64);
+        options.memory = self.limits.memory.map_or(options.memory, |m| m.get() as u64);
         options
     }
 

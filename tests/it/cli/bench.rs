@@ -83,3 +83,31 @@ async fn what_fails_is_counted_and_told() {
     let failed: Vec<_> = failed.map(|r| (r["operation"].as_str().unwrap(), r["count"].as_u64().unwrap())).collect();
     assert_eq!(failed, [("download an archive", 0); 2]);
 }
+
+/// How many threads a process has, by the kernel's account.
+#[cfg(target_os = "linux")]
+fn threads(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    status.lines().find_map(|l| l.strip_prefix("Threads:")).unwrap().trim().parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn as_many_threads_are_started_as_is_said() {
+    use std::io::BufRead as _;
+    let mut s = Sandbox::published();
+    let mut count = |option: &[&str], variable: &str| {
+        s.set("GGEN_MARKET_THREADS", variable);
+        let mut server = s.start(&[&["serve", "registry", "--port", "0"], option].concat());
+        // It is ready when it has said where it is.
+        let mut line = String::new();
+        std::io::BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let threads = threads(server.id());
+        server.kill().unwrap();
+        server.wait().unwrap();
+        threads
+    };
+    // One to start with, and as many to compute as to see to the network.
+    let (one, nine, by_variable) = (count(&["--threads", "1"], ""), count(&["--threads", "9"], ""), count(&[], "9"));
+    assert_eq!((nine - one, by_variable), (16, nine));
+}

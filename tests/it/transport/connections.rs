@@ -10,6 +10,7 @@ use crate::{
 };
 use ggen_marketplace::{Client, ClientOptions, ErrorKind, Store, StoreOptions};
 use hyper::Version;
+use std::{num::NonZeroUsize, time::Duration};
 
 fn with_ca(how: &mut StoreOptions) {
     how.transport.ca_files.push(CA.into());
@@ -196,4 +197,20 @@ async fn an_archive_that_is_hosted_elsewhere_is_resumed_and_checked() {
     proxy.set(Plan::new(Fault::None, Often::Always));
     newest.fetch_to(&record, &out, |_| {}).await.unwrap();
     assert!(std::fs::read(&out).unwrap() == p.archive);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_is_asked_at_once_than_is_allowed() {
+    let p = Published::new().await;
+    for (allowed, most) in [(Some(1), 1), (Some(3), 3), (None, 40)] {
+        let proxy = Proxy::fair(&p.folder).await;
+        let client = p.client_with(&[&proxy.url], None, |how| how.connections = allowed.and_then(NonZeroUsize::new));
+        let newest = client.latest().await.unwrap();
+        let record = newest.find_release(&"crate:alpha".parse().unwrap()).await.unwrap();
+        proxy.delay(Duration::from_millis(30));
+        let all = (0..40).map(|_| newest.detail(&record));
+        futures::future::try_join_all(all).await.unwrap();
+        let seen = proxy.most_at_once();
+        assert!(seen <= most && seen > most / 2, "{seen} at once, and {allowed:?} allowed");
+    }
 }

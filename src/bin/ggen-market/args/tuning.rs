@@ -3,25 +3,79 @@
 use clap::Args;
 use std::num::NonZeroUsize;
 
-/// None is needed: the defaults suit a machine of a few processors and a server a few milliseconds away.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
+/// As it is given: read later, because a variable that is empty is as good as unset.
+#[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct Tuning {
     /// How many threads compute, and how many see to the network [default: one for each processor]
-    #[arg(long, global = true, hide_short_help = true, value_name = "COUNT", value_parser = threads, env = "GGEN_MARKET_THREADS", hide_env_values = true)]
-    pub(crate) threads: Option<NonZeroUsize>,
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "COUNT",
+        env = "GGEN_MARKET_THREADS",
+        hide_env_values = true
+    )]
+    threads: Option<String>,
     /// How many requests are under way at once [default: 32 for an operation on a store, 96 for puts into a bucket, 100 to web servers]
-    #[arg(long, global = true, hide_short_help = true, value_name = "COUNT", value_parser = connections, env = "GGEN_MARKET_CONNECTIONS", hide_env_values = true)]
-    pub(crate) connections: Option<NonZeroUsize>,
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "COUNT",
+        env = "GGEN_MARKET_CONNECTIONS",
+        hide_env_values = true
+    )]
+    connections: Option<String>,
     /// How much of archives may be in memory on their way up: 64M, 1G [default: 64M]
-    #[arg(long, global = true, hide_short_help = true, value_name = "SIZE", value_parser = upload_memory, env = "GGEN_MARKET_UPLOAD_MEMORY", hide_env_values = true)]
-    pub(crate) upload_memory: Option<NonZeroUsize>,
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "SIZE",
+        env = "GGEN_MARKET_UPLOAD_MEMORY",
+        hide_env_values = true
+    )]
+    upload_memory: Option<String>,
     /// How much of the index a reader keeps in memory: 64M, 1G [default: 64M]
-    #[arg(long, global = true, hide_short_help = true, value_name = "SIZE", value_parser = memory, env = "GGEN_MARKET_MEMORY", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "SIZE",
+        env = "GGEN_MARKET_MEMORY",
+        hide_env_values = true
+    )]
+    memory: Option<String>,
+}
+
+/// What was set. None is needed: the defaults suit a machine of a few processors and a server a few milliseconds away.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub(crate) threads: Option<NonZeroUsize>,
+    pub(crate) connections: Option<NonZeroUsize>,
+    pub(crate) upload_memory: Option<NonZeroUsize>,
     pub(crate) memory: Option<NonZeroUsize>,
 }
 
 impl Tuning {
+    /// Reads what is given; the error says which of them cannot be read.
+    pub(crate) fn limits(&self) -> Result<Limits, String> {
+        type Read = fn(&str) -> Result<NonZeroUsize, String>;
+        let read = |name: &str, text: &Option<String>, read: Read| {
+            let text = text.as_deref().filter(|t| !t.is_empty());
+            text.map(|text| read(text).map_err(|e| format!("--{name}: {e}"))).transpose()
+        };
+        Ok(Limits {
+            threads: read("threads", &self.threads, threads)?,
+            connections: read("connections", &self.connections, connections)?,
+            upload_memory: read("upload-memory", &self.upload_memory, upload_memory)?,
+            memory: read("memory", &self.memory, memory)?,
+        })
+    }
+}
+
+impl Limits {
     /// What is not set here as it is there.
     pub(crate) fn or(self, other: Self) -> Self {
         Self {

@@ -80,6 +80,8 @@ struct Shared {
     asked: Mutex<Vec<Question>>,
     struck: AtomicUsize,
     connections: AtomicUsize,
+    /// Questions that wait for their answer, and the most that did so at once.
+    waiting: (AtomicUsize, AtomicUsize),
     /// How often each key was asked for.
     times: Mutex<HashMap<String, usize>>,
     /// The most bytes that went out in one answer beyond those of the object.
@@ -108,6 +110,7 @@ impl Proxy {
             asked: Mutex::default(),
             struck: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
+            waiting: Default::default(),
             times: Mutex::default(),
             excess: AtomicUsize::new(0),
             delay: Mutex::default(),
@@ -142,6 +145,11 @@ impl Proxy {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
+    /// The most questions that waited for their answers at once.
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.shared.waiting.1.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn excess(&self) -> usize {
         self.shared.excess.load(Ordering::Relaxed)
     }
@@ -164,7 +172,10 @@ impl Shared {
         while let Some(question) = question(&mut stream).await {
             self.asked.lock().unwrap().push(question.clone());
             let delay = *self.delay.lock().unwrap();
+            let (now, most) = &self.waiting;
+            most.fetch_max(now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
             tokio::time::sleep(delay).await;
+            now.fetch_sub(1, Ordering::Relaxed);
             let plan = self.plan.lock().unwrap().clone();
             let key = question.key().to_owned();
             let time = {
