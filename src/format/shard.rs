@@ -43,7 +43,7 @@ impl PackageLines {
     }
 
     /// As it is kept: most packages have one release, and room for three more would be kept a hundred thousand times.
-    fn share(mut self) -> Arc<Self> {
+    pub(crate) fn share(mut self) -> Arc<Self> {
         self.lines.shrink_to_fit();
         Arc::new(self)
     }

@@ -163,7 +163,7 @@ impl Plan {
                 version,
                 change,
             }));
-            self.packages.push(Arc::new(package.lines));
+            self.packages.push(package.lines.share());
         }
     }
 }

@@ -120,10 +120,11 @@ impl Registry {
         if work.packages.is_empty() && search.cited == head.snapshot.search {
             return Ok(head.slot.claim().snapshot);
         }
+        // Out of memory before the tree is made.
+        let bundle = search.new.map(|built| self.put_later(built, batch)).transpose()?;
         self.put_blobs(batch, &work.outcomes, session, options).await?;
         let packages = Arc::clone(&work.packages);
         let edited = self.with_tree(head, move |t| edit(&t.top, &t.nodes, &packages)).await?;
-        let bundle = search.new.map(|built| self.put_later(built, batch)).transpose()?;
         let next = Next { edited, bundle, search: search.cited };
         let link = self.put_snapshot(head, next, &work.changed, session, options).await?;
         self.store.flush().await?;

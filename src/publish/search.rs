@@ -27,6 +27,9 @@ const FOLD: u64 = 1024;
 /// Of a large bundle single documents are read, unless more than so many are wanted.
 const WHOLE_ABOVE: usize = 500;
 
+/// So many packages are looked up at once.
+const LOT: usize = 4096;
+
 /// A bundle of at most so many bytes is read as a whole: more than the largest that cannot be read in parts.
 const WHOLE_BELOW: u64 = 4 * search::WHOLE;
 
@@ -64,40 +67,45 @@ impl Registry {
         if idle && batch.counts.is_empty() && !(missing && batch.mend_search) {
             return Ok(Next { cited: old, new: None });
         }
-        let packages = Arc::clone(&work.packages);
-        let changed: Changed =
-            cpu::run(move || packages.iter().map(|p| (p.label.to_string(), document(p))).collect()).await;
         if !old.is_empty() {
-            match self.extend(&old, changed.clone(), batch).await {
+            let packages = Arc::clone(&work.packages);
+            let changed = move || packages.iter().map(|p| (p.label.to_string(), document(p))).collect();
+            match self.extend(&old, cpu::run(changed).await, batch).await {
                 Err(e) if matches!(e.kind(), ErrorKind::Untrusted | ErrorKind::Unsupported) => {
                     tracing::warn!("the search index is made anew, without download counts: {}", e.chain());
                 }
                 other => return other,
             }
         }
+        let built = self.made_anew(batch, work, head).await?;
+        Ok(Next { cited: vec![built.cited], new: Some(built) })
+    }
+
+    /// One bundle of everything. Each document is on disk before the next is made: of a million of them, what is in memory
+    /// counts.
+    async fn made_anew(&self, batch: &Batch, work: &Work, head: &mut Head) -> Result<Built> {
         let tree = if head.snapshot.packages > 0 { self.with_tree(head, index::all).await? } else { Vec::new() };
-        // Each package is let go when its document is made: what is loaded of the tree can be loaded again.
+        // What is loaded of the tree can be loaded again.
         head.tree.nodes = index::Nodes::default();
-        let counts = Arc::clone(&batch.counts);
-        let built = cpu::run(move || {
+        let (counts, changed) = (Arc::clone(&batch.counts), Arc::clone(&work.packages));
+        cpu::run(move || {
             let mut drafts = Drafts::new();
-            let mut add = |label: &str, document: Option<Document>| {
-                let Some(mut document) = document else { return Ok(()) };
-                document.downloads = counts.get(label).copied().unwrap_or(document.downloads);
-                drafts.add(&document)
+            let mut add = |package: &Arc<PackageLines>| match document(package) {
+                Some(mut document) => {
+                    document.downloads = counts.get(&*package.label).copied().unwrap_or(document.downloads);
+                    drafts.add(&document)
+                }
+                None => Ok(()),
             };
             for package in tree {
-                if !changed.contains_key(&*package.label) {
-                    add(&package.label, document(&package))?;
+                if changed.binary_search_by_key(&package.key, |p| p.key).is_err() {
+                    add(&package)?;
                 }
             }
-            for (label, document) in changed {
-                add(&label, document)?;
-            }
+            changed.iter().try_for_each(add)?;
             fold(drafts)
-        });
-        let built = built.await?;
-        Ok(Next { cited: vec![built.cited], new: Some(built) })
+        })
+        .await
     }
 
     /// The old bundles with what has changed.
@@ -106,16 +114,21 @@ impl Registry {
         let mut labels: Vec<String> = changed.keys().cloned().collect();
         labels.extend(batch.counts.keys().filter(|l| !changed.contains_key(*l)).cloned());
         let opened = self.open_bundles(old, labels.len()).await?;
-        let mut located = search::locate(&self.store, &opened, labels).await?;
-        for (label, count) in batch.counts.iter() {
-            // Only what has another count than before; a package that is not there has none.
-            if !changed.contains_key(label)
-                && let Some(found) = located.get(label).filter(|f| f.document.downloads != *count)
-            {
-                changed.insert(label.clone(), Some(found.document.clone()));
+        let mut located = BTreeMap::new();
+        // In lots: of a list of everything with a new count for each, only what the counts change is kept.
+        for labels in labels.chunks(LOT) {
+            let mut found = search::locate(&self.store, &opened, labels.to_vec()).await?;
+            for label in labels {
+                // Only what has another count than before; a package that is not there has none.
+                let counted = batch.counts.get(label).zip(found.get(label));
+                let changes = counted.filter(|(count, there)| there.document.downloads != **count);
+                if let Some((_, there)) = changes.filter(|_| !changed.contains_key(label)) {
+                    changed.insert(label.clone(), Some(there.document.clone()));
+                }
             }
+            found.retain(|label, _| changed.contains_key(label));
+            located.append(&mut found);
         }
-        located.retain(|label, _| changed.contains_key(label));
         for (label, document) in &mut changed {
             let Some(document) = document else { continue };
             let before = located.get(label).map_or(0, |l| l.document.downloads);

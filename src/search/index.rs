@@ -4,7 +4,9 @@ use super::{
     bundle,
     document::Document,
     drafts::{Draft, Drafts},
-    names, words,
+    names,
+    shelf::Shelf,
+    words,
 };
 use crate::{
     Error, ErrorKind, Result,
@@ -15,8 +17,7 @@ use bytes::Bytes;
 use std::{borrow::Cow, collections::HashMap, path::Path};
 use tantivy::{
     Directory as _, Index, IndexSettings, TantivyDocument,
-    directory::RamDirectory,
-    index::{SegmentComponent, SegmentId, SegmentMeta},
+    index::{SegmentComponent, SegmentId},
     schema::{Field, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing, TextOptions},
     store::{Compressor, ZstdCompressor},
     tokenizer::{TextAnalyzer, TokenizerManager, WhitespaceTokenizer},
@@ -127,7 +128,7 @@ pub(crate) fn build(mut drafts: Drafts, reference: u32, mut replaces: Vec<Replac
     };
     let mut body = Vec::new();
     if !all.is_empty() {
-        write_index(drafts, &mut body, &mut table).map_err(failed)?;
+        body = write_index(drafts, &mut table).map_err(failed)?;
     }
     (table.body, table.block) = (body.len() as u64, block_of(body.len() as u64));
     let body = Bytes::from(body);
@@ -155,10 +156,35 @@ fn ranks(drafts: &[Draft], reference: u32) -> Vec<(u16, u32)> {
     out
 }
 
-/// One thread, one segment, documents in order: so tantivy writes the same files each time, but for the segment's name.
-fn write_index(drafts: Drafts, body: &mut Vec<u8>, table: &mut Table) -> tantivy::Result<()> {
+/// The files of an index of these documents, one behind another. One thread, one segment, documents in order: so tantivy
+/// writes the same files each time, but for the segment's name.
+fn write_index(drafts: Drafts, table: &mut Table) -> tantivy::Result<Vec<u8>> {
+    let shelf = Shelf::default();
+    let index = write_files(drafts, &shelf)?;
+    let metas = index.searchable_segment_metas()?;
+    let [meta] = &metas[..] else { return Err(invalid("more than one segment")) };
+    let pinned = index.new_segment_meta(SegmentId::from_uuid_string(SEGMENT).map_err(invalid)?, table.documents);
+    let mut about: serde_json::Value = serde_json::from_slice(&shelf.atomic_read(Path::new(META))?)?;
+    if let Some(id) = about.pointer_mut("/segments/0/segment_id") {
+        *id = SEGMENT.into();
+    }
+    shelf.atomic_write(Path::new(META), about.to_string().as_bytes())?;
+    let named = |c: SegmentComponent| (meta.relative_path(c.clone()), pinned.relative_path(c));
+    let files = COMPONENTS.into_iter().map(named).chain([names::FILE, META].map(|name| (name.into(), name.into())));
+    // Its length at once, and room for the tail: nothing here takes more memory, and growing would take twice as much.
+    let size = usize::try_from(shelf.size()?).map_err(invalid)?;
+    let mut body = Vec::with_capacity(size + size / 16);
+    for (file, name) in files {
+        let offset = body.len() as u64;
+        if let Some(size) = shelf.take(&file, &mut body)? {
+            table.files.push(File { name: name.to_string_lossy().into_owned(), offset, size });
+        }
+    }
+    Ok(body)
+}
+
+fn write_files(drafts: Drafts, shelf: &Shelf) -> tantivy::Result<Index> {
     let (schema, fields) = schema();
-    let directory = RamDirectory::create();
     let settings = IndexSettings {
         docstore_compression: Compressor::Zstd(ZstdCompressor { compression_level: Some(3) }),
         docstore_compress_dedicated_thread: false,
@@ -166,38 +192,21 @@ fn write_index(drafts: Drafts, body: &mut Vec<u8>, table: &mut Table) -> tantivy
         ..IndexSettings::default()
     };
     let builder = Index::builder().schema(schema).settings(settings).tokenizers(tokenizers());
-    let mut writer =
-        builder.single_segment_index_writer::<TantivyDocument>(directory.clone(), budget(drafts.all().len()))?;
-    let orders = orders(drafts.all());
-    let names = names::file(drafts.all().iter().map(|d| words::squashed(d.name())).zip(0..).collect());
-    let mut making = Making::new(fields, drafts.all());
+    let all = drafts.all();
+    let mut writer = builder.single_segment_index_writer::<TantivyDocument>(shelf.clone(), budget(all.len()))?;
+    let names = names::file(all.iter().map(|d| words::squashed(d.name())).zip(0..).collect());
+    shelf.atomic_write(Path::new(names::FILE), &names)?;
+    let orders = orders(all);
+    let mut making = Making::new(fields, all);
     for (text, order) in drafts.texts()?.zip(orders) {
         writer.add_document(making.indexed(text?, order)?)?;
     }
     drop(making);
-    let index = writer.finalize()?;
-    let metas = index.searchable_segment_metas()?;
-    let pinned = index.new_segment_meta(SegmentId::from_uuid_string(SEGMENT).map_err(invalid)?, table.documents);
-    let mut add = |name: String, bytes: &[u8]| {
-        table.files.push(File { name, offset: body.len() as u64, size: bytes.len() as u64 });
-        body.extend_from_slice(bytes);
-    };
-    for component in COMPONENTS {
-        let path = |meta: &SegmentMeta| meta.relative_path(component.clone());
-        let [meta] = &metas[..] else { return Err(invalid("more than one segment")) };
-        if directory.exists(&path(meta))? {
-            add(path(&pinned).to_string_lossy().into_owned(), &directory.open_read(&path(meta))?.read_bytes()?);
-        }
-        directory.delete(&path(meta)).ok();
-    }
-    let mut meta: serde_json::Value = serde_json::from_slice(&directory.atomic_read(Path::new("meta.json"))?)?;
-    if let Some(id) = meta.pointer_mut("/segments/0/segment_id") {
-        *id = SEGMENT.into();
-    }
-    add(names::FILE.into(), &names);
-    add("meta.json".into(), meta.to_string().as_bytes());
-    Ok(())
+    writer.finalize()
 }
+
+/// What tantivy keeps of the index as a whole.
+const META: &str = "meta.json";
 
 /// In the order in which they stand in a bundle: what a query reads together stands together.
 const COMPONENTS: [SegmentComponent; 6] = [

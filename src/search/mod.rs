@@ -19,6 +19,7 @@ mod query;
 mod rank;
 mod remote;
 mod searcher;
+mod shelf;
 #[cfg(test)]
 mod tests;
 #[cfg(any(test, fuzzing))]
