@@ -80,6 +80,18 @@ fn the_same_documents_give_the_same_bytes_in_any_order() {
     assert_eq!(back, all);
 }
 
+/// What the fuzz target begins with, and what any machine has to make of the sample. When a version of the format or of the search
+/// library changes it, `UPDATE_SNAPSHOTS=1 cargo test --lib search` writes it anew; bundles that are stored stay what they are.
+#[test]
+fn the_bundle_is_the_one_that_fuzzing_begins_with() {
+    let seed = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/search/bundle");
+    let bundle = built(sample()).bytes;
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        std::fs::write(&seed, &bundle).unwrap();
+    }
+    assert!(std::fs::read(&seed).unwrap() == bundle, "{} is not what is built now", seed.display());
+}
+
 #[test]
 fn exact_names_come_first_then_words_and_yanked_ones_last() {
     let s = open(&[&built(sample())]);
