@@ -31,7 +31,6 @@ struct List {
     at: usize,
     word: usize,
     share: f32,
-    in_name: bool,
     worth: Saturation,
 }
 
@@ -56,16 +55,13 @@ impl List {
         loop {
             let documents = &self.postings.docs()[self.at..];
             let count = documents.partition_point(|d| *d < end);
-            let frequencies = if self.in_name { &[][..] } else { &self.postings.freqs()[self.at..] };
-            for (i, document) in documents[..count].iter().enumerate() {
+            let frequencies = &self.postings.freqs()[self.at..];
+            for (document, frequency) in documents[..count].iter().zip(frequencies) {
                 let at = (document - base) as usize;
                 table.touched[at / 64] |= 1 << (at % 64);
                 table.words[at] |= bit;
-                if self.in_name {
-                    table.in_name[at] += self.share;
-                } else {
-                    table.text[at] += self.worth.of(frequencies[i]);
-                }
+                table.text[at] += self.worth.of(*frequency);
+                table.in_name[at] += if frequency % 2 == 0 { self.share } else { 0.0 };
             }
             self.at += count;
             if count < documents.len() {
@@ -106,7 +102,7 @@ pub(super) fn answers(
     for list in terms.lists(reading)? {
         let (word, share) = (list.word, weights.share[list.word]);
         let worth = Saturation::new(share);
-        lists.push(List { postings: list.postings, at: 0, word, share, in_name: list.in_name, worth });
+        lists.push(List { postings: list.postings, at: 0, word, share, worth });
     }
     if is_lacking() {
         return Ok(());

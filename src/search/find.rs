@@ -106,8 +106,7 @@ impl Asked {
 
 /// The places of a query's words in a bundle.
 pub(super) struct Terms {
-    /// For each word: in names, in texts.
-    words: Vec<[Option<TermInfo>; 2]>,
+    words: Vec<Option<TermInfo>>,
     /// Documents by their whole name, in order.
     pub(super) names: Vec<(u32, NameMatch)>,
     /// It is certain that there is no such name, whatever else has to be fetched.
@@ -119,8 +118,6 @@ pub(super) struct Terms {
 pub(super) struct WordList {
     pub(super) postings: BlockSegmentPostings,
     pub(super) word: usize,
-    /// In their names; else anywhere in their texts.
-    pub(super) in_name: bool,
 }
 
 /// What a step gave, or nothing where it lacks something: then the other steps still say what they lack.
@@ -142,8 +139,7 @@ impl Terms {
         let fields = &reading.fields;
         let mut words = Vec::with_capacity(asked.stems.len());
         for stem in &asked.stems {
-            let (in_name, in_text) = (soft(f.marked(fields.text, stem)), soft(f.term(fields.text, stem)));
-            words.push([in_name?.flatten(), in_text?.flatten()]);
+            words.push(soft(f.term(fields.text, stem))?.flatten());
         }
         let places = f.name_places(asked)?;
         let unknown = !is_lacking() && places.is_empty();
@@ -153,7 +149,7 @@ impl Terms {
     }
 
     pub(super) fn frequency(&self, word: usize) -> u64 {
-        self.words[word][1].as_ref().map_or(0, |t| u64::from(t.doc_freq))
+        self.words[word].as_ref().map_or(0, |t| u64::from(t.doc_freq))
     }
 
     /// Adds names that are so many mistakes away.
@@ -178,14 +174,11 @@ impl Terms {
     /// The documents that have each word.
     pub(super) fn lists(&self, reading: &Reading) -> Result<Vec<WordList>> {
         let f = Finder { reading };
-        let options = [(IndexRecordOption::Basic, true), (IndexRecordOption::WithFreqs, false)];
-        let mut out = Vec::with_capacity(2 * self.words.len());
-        for (word, places) in self.words.iter().enumerate() {
-            for ((option, in_name), place) in options.into_iter().zip(places) {
-                let Some(place) = place else { continue };
-                if let Some(Some(postings)) = soft(f.blocks(reading.fields.text, place, option))? {
-                    out.push(WordList { postings, word, in_name });
-                }
+        let mut out = Vec::with_capacity(self.words.len());
+        for (word, place) in self.words.iter().enumerate() {
+            let Some(place) = place else { continue };
+            if let Some(Some(postings)) = soft(f.blocks(reading.fields.text, place, IndexRecordOption::WithFreqs))? {
+                out.push(WordList { postings, word });
             }
         }
         Ok(out)
@@ -214,9 +207,9 @@ impl Finder<'_> {
         if text.contains(MARK) { Ok(None) } else { self.reading.term(field, text) }
     }
 
-    /// The list of another sort for a text.
-    fn marked(&self, field: Field, text: &str) -> Result<Option<TermInfo>> {
-        self.reading.term(field, &format!("{text}{MARK}"))
+    /// The list for what many names begin with.
+    fn listed(&self, prefix: &str) -> Result<Option<TermInfo>> {
+        self.reading.term(self.reading.fields.name, &format!("{prefix}{MARK}"))
     }
 
     fn postings(&self, field: Field, term: &TermInfo, option: IndexRecordOption) -> Result<Option<SegmentPostings>> {
@@ -248,11 +241,8 @@ impl Finder<'_> {
             out.extend(soft(self.term(field, text))?.flatten().map(|term| (term, what)));
         }
         // Many names that begin so have a list; few stand side by side in the dictionary.
-        let listed = if name.exact.chars().count() <= LISTED_PREFIX {
-            soft(self.marked(field, &name.exact))?
-        } else {
-            Some(None)
-        };
+        let listed =
+            if name.exact.chars().count() <= LISTED_PREFIX { soft(self.listed(&name.exact))? } else { Some(None) };
         match listed {
             Some(Some(term)) => out.push((term, NameMatch::Prefix)),
             Some(None) => {

@@ -20,7 +20,7 @@ use tantivy::{
     index::{SegmentComponent, SegmentId},
     schema::{Field, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing, TextOptions},
     store::{Compressor, ZstdCompressor},
-    tokenizer::{TextAnalyzer, TokenizerManager, WhitespaceTokenizer},
+    tokenizer::{PreTokenizedString, TextAnalyzer, Token, TokenizerManager, WhitespaceTokenizer},
 };
 
 /// What segments are called: tantivy would take a random name.
@@ -49,7 +49,7 @@ const STORE_BLOCK: usize = 2 << 10;
 /// So many words are remembered with their stems.
 const STEMS: usize = 64 << 10;
 
-/// Behind a text, in the dictionary of the same field: a list of another sort for it. So both are found by one read.
+/// Behind the beginning of names, in the dictionary of names: the list for it. So both are found by one read.
 pub(super) const MARK: char = '\u{1}';
 
 /// The fields of the index.
@@ -58,7 +58,8 @@ pub(super) struct Fields {
     /// Whole names: as they are compared, and without separators. With a [`MARK`], beginnings of up to [`LISTED_PREFIX`]
     /// characters that more than [`LISTED_FROM`] names share, for the [`LISTED`] best packages each.
     pub(super) name: Field,
-    /// Words of names, summary, keywords and categories, stemmed, with positions. With a [`MARK`], those of the name alone.
+    /// Words of names, summary, keywords and categories, stemmed, with positions: an even number of times those of the name,
+    /// all others an odd one ([`Making::text`]).
     pub(super) text: Field,
     pub(super) kind: Field,
     pub(super) license: Field,
@@ -252,25 +253,51 @@ impl Making {
         Self { fields, listed, analyzer: words::analyzer(), stems: HashMap::new() }
     }
 
-    /// The stems of words, as the index takes them, with something behind each.
-    fn stems(&mut self, words: &[String], behind: &str) -> String {
-        let mut out = String::new();
-        for word in words {
-            let stem = match self.stems.get(word) {
-                Some(stem) => stem,
-                None => {
-                    let stem = words::stem(&mut self.analyzer, word);
-                    if self.stems.len() >= STEMS {
-                        self.stems.clear();
-                    }
-                    self.stems.entry(word.clone()).or_insert(stem)
-                }
-            };
-            out.push_str(stem);
-            out.push_str(behind);
-            out.push(' ');
+    /// The stem of a word, in the memory of the word.
+    fn stem(&mut self, mut word: String) -> String {
+        if let Some(stem) = self.stems.get(&word) {
+            word.replace_range(.., stem);
+            return word;
         }
-        out
+        let stem = words::stem(&mut self.analyzer, &word);
+        if self.stems.len() >= STEMS {
+            self.stems.clear();
+        }
+        self.stems.insert(word, stem.clone());
+        stem
+    }
+
+    /// The words of a document, and where they stand. One that the name has stands there an even number of times, any other an
+    /// odd number: where that is not so by itself, its first place is given twice. So one list of documents tells how often
+    /// each has a word, to within one, and whether its name does.
+    fn text(&mut self, d: &Document) -> PreTokenizedString {
+        let named = words::of_name(d.name.as_str());
+        let more = d.keywords.iter().chain(&d.categories).map(|value| words::of_text(value));
+        let texts = [named, words::of_text(&d.summary)].into_iter().chain(more);
+        let (mut tokens, mut position, mut of_name) = (Vec::new(), 0, 0);
+        for (i, words) in texts.enumerate() {
+            for text in words.into_iter().map(|w| self.stem(w)).filter(|stem| !stem.is_empty()) {
+                tokens.push(Token { position, text, ..Token::default() });
+                position += 1;
+            }
+            if i == 0 {
+                of_name = tokens.len();
+            }
+            // What ends one text and what begins the next are no neighbours.
+            position += 1;
+        }
+        let mut by_word: Vec<usize> = (0..tokens.len()).collect();
+        by_word.sort_by(|a, b| tokens[*a].text.cmp(&tokens[*b].text));
+        let mut again: Vec<usize> = by_word
+            .chunk_by(|a, b| tokens[*a].text == tokens[*b].text)
+            .filter(|places| (places.len() % 2 == 0) != (places[0] < of_name))
+            .map(|places| places[0])
+            .collect();
+        again.sort_unstable();
+        for place in again.into_iter().rev() {
+            tokens.insert(place, tokens[place].clone());
+        }
+        PreTokenizedString { text: String::new(), tokens }
     }
 
     fn indexed(&mut self, text: String, order: u64) -> tantivy::Result<TantivyDocument> {
@@ -283,16 +310,10 @@ impl Making {
             out.add_text(f.name, form);
         }
         self.list(&forms, |prefix| out.add_text(f.name, format!("{prefix}{MARK}")));
-        let of_name = words::of_name(d.name.as_str());
-        out.add_text(f.text, self.stems(&of_name, ""));
-        out.add_text(f.text, self.stems(&words::of_text(&d.summary), ""));
+        out.add_pre_tokenized_text(f.text, self.text(&d));
         for (field, values) in [(f.keyword, &d.keywords), (f.category, &d.categories)] {
-            for value in values {
-                out.add_text(field, words::exact(value));
-                out.add_text(f.text, self.stems(&words::of_text(value), ""));
-            }
+            values.iter().for_each(|value| out.add_text(field, words::exact(value)));
         }
-        out.add_text(f.text, self.stems(&of_name, MARK.encode_utf8(&mut [0; 4])));
         out.add_text(f.kind, d.kind.as_str());
         for license in d.license.iter().flat_map(|l| words::licenses(l)) {
             out.add_text(f.license, license);

@@ -87,13 +87,14 @@ impl Weights {
     }
 }
 
-/// What a word is worth that stands so often in a text: BM25's saturation, without regard to length, since a summary is short.
+/// What a word is worth that the index has so often in a text: BM25's saturation, without regard to length, since a summary is
+/// short. From two on it stands there so often or once less, since the number tells also whether it is in the name.
 pub(super) struct Saturation([f32; 17]);
 
 impl Saturation {
     pub(super) fn new(share: f32) -> Self {
         Self(std::array::from_fn(|times| {
-            let tf = times as f32;
+            let tf = if times < 2 { times as f32 } else { times as f32 - 0.5 };
             share * (tf * 2.2 / (tf + 1.2))
         }))
     }

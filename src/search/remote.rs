@@ -16,7 +16,7 @@ use std::{
 };
 
 /// Blocks that are this near to each other are fetched in one request: to ask twice would take longer.
-const GAP: u64 = 4 * 1024;
+const GAP: u64 = 2 * 1024;
 
 /// A bundle, ready to be asked.
 pub(crate) struct Opened(pub(super) Reading);
@@ -130,8 +130,8 @@ mod tests {
 
     #[test]
     fn near_blocks_are_fetched_together() {
-        assert_eq!(coalesce(&[1, 2, 3, 6, 7, 20], 2048), [1..8, 20..21]);
-        assert_eq!(coalesce(&[1, 3, 5], 8192), [1..2, 3..4, 5..6]);
+        assert_eq!(coalesce(&[1, 2, 3, 5, 6, 9], 2048), [1..7, 9..10]);
+        assert_eq!(coalesce(&[1, 3, 4], 4096), [1..2, 3..5]);
         assert!(coalesce(&[], 4096).is_empty());
     }
 }

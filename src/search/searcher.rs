@@ -15,7 +15,7 @@ use crate::{
     package::{Kind, PackageName, Timestamp, Version},
     store::Store,
 };
-use std::{cmp::Reverse, sync::Arc};
+use std::{cmp::Reverse, collections::HashMap, sync::Arc};
 
 /// The most answers that one request gives.
 pub(crate) const MAX_LIMIT: usize = 10_000;
@@ -380,22 +380,27 @@ fn order_column(reading: &Reading, order: SearchOrder) -> Result<Option<Column>>
     Ok(Some(Box::new(move |document| sign * column.get_val(document) as f64)))
 }
 
+/// The values that a document can have in one field are fewer.
+const VALUES: u32 = 1024;
+
 /// How many of these documents have each value of a field.
 fn count_values(reading: &Reading, field: &str, documents: &[u32]) -> Result<Vec<(String, u64)>> {
     let Some(reader) = reading.reader() else { return Ok(Vec::new()) };
     let Some(column) = reader.fast_fields().str(field).map_err(|e| reading.failed(e))? else { return Ok(Vec::new()) };
-    let mut counts = vec![0u64; column.num_terms()];
+    // By value, not in a table as long as the column says that it is: of a bundle that is none it may say anything.
+    let mut counts = HashMap::<u64, u64>::new();
     for document in documents {
-        for value in column.term_ords(*document) {
-            if let Some(count) = usize::try_from(value).ok().and_then(|v| counts.get_mut(v)) {
-                *count += 1;
+        for (value, number) in column.term_ords(*document).zip(0..) {
+            if number >= VALUES {
+                return Err(reading.failed(format!("document {document} has no end of values")));
             }
+            *counts.entry(value).or_default() += 1;
         }
     }
-    let mut out = Vec::new();
-    for (value, count) in counts.into_iter().enumerate().filter(|(_, n)| *n > 0) {
+    let mut out = Vec::with_capacity(counts.len());
+    for (value, count) in counts {
         let mut text = String::new();
-        column.ord_to_str(value as u64, &mut text).map_err(|e| reading.failed(e))?;
+        column.ord_to_str(value, &mut text).map_err(|e| reading.failed(e))?;
         out.push((text, count));
     }
     Ok(out)

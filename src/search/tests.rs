@@ -106,6 +106,32 @@ fn exact_names_come_first_then_words_and_yanked_ones_last() {
 }
 
 #[test]
+fn one_list_tells_how_often_a_word_stands_and_whether_in_the_name() {
+    let s = open(&[&built(vec![
+        document("alpha", 1, "parser"),
+        document("beta", 1, "parser finds parser files"),
+        document("gamma", 1, "parser, fast parser, new parser"),
+        document("delta", 1, "parser parser; and parser, then parser"),
+        document("parser-one", 1, "nothing else"),
+        document("parser-two", 1, "a parser"),
+        document("parser-three", 1, "a parser says what a parser does"),
+    ])]);
+    let mut request = SearchRequest::new("parser");
+    request.explain = true;
+    let hits = ask(&s, &request).hits;
+    assert_eq!(hits.len(), 7);
+    for hit in hits {
+        let in_name = hit.explanation.iter().any(|(part, _)| *part == "words in the name");
+        assert_eq!(in_name, hit.name.as_str().starts_with("parser"), "{}", hit.name);
+    }
+    // A place that is given twice is one place all the same.
+    assert_eq!(names(&s, "\"parser parser\""), ["delta"]);
+    assert_eq!(names(&s, "\"parser one\""), ["parser-one"]);
+    // What ends the name and what begins the summary are no neighbours.
+    assert_eq!(names(&s, "\"one nothing\""), [""; 0]);
+}
+
+#[test]
 fn a_misspelt_name_is_found() {
     let s = open(&[&built(sample())]);
     for typo in ["axois", "axio", "axxios", "aios", "xaios"] {

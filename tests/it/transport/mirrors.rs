@@ -210,10 +210,14 @@ async fn a_silent_mirror_costs_the_grace_and_no_more() {
     let p = Published::new().await;
     let silent = Proxy::start(&p.folder, always(Fault::Silent)).await;
     let good = Proxy::fair(&p.folder).await;
-    let client = p.client(&[&good.url, &silent.url], None);
+    // Whoever waited for it would wait for minutes.
+    let client = p.client_with(&[&good.url, &silent.url], None, |how| {
+        how.transport.answer_timeout = Duration::from_secs(300);
+        how.transport.retry_budget = Duration::from_secs(300);
+    });
     let began = Instant::now();
     assert_eq!(client.latest().await.unwrap().generation(), 3);
-    assert!(began.elapsed() < Duration::from_millis(600), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
 }
 
 /// A hundred tasks, one shard: one request each for the checkpoint, the snapshot and the shard.
