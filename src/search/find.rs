@@ -32,6 +32,9 @@ const COMMON: u64 = 40;
 /// So many names that are right or begin right are no little.
 const ENOUGH: usize = 5;
 
+/// A name of so many letters that is there is not a mistake for another one, whoever uses it.
+const MEANT: usize = 12;
+
 /// A package that stands so well is not a mistake for another one: 12 doublings.
 const WELL_KNOWN: u16 = 12 * 32;
 
@@ -111,6 +114,8 @@ pub(super) struct Terms {
     pub(super) names: Vec<(u32, NameMatch)>,
     /// It is certain that there is no such name, whatever else has to be fetched.
     pub(super) unknown: bool,
+    /// There is such a name, and it is too long to be a mistake for another one.
+    meant: bool,
     pub(super) allowed: Option<Set>,
 }
 
@@ -143,9 +148,11 @@ impl Terms {
         }
         let places = f.name_places(asked)?;
         let unknown = !is_lacking() && places.is_empty();
+        let long = asked.name.as_ref().is_some_and(|name| name.squashed.len() >= MEANT);
+        let meant = long && places.iter().any(|(_, what)| *what >= NameMatch::Squashed);
         let names = soft(f.names(places))?.unwrap_or_default();
         let allowed = soft(f.allowed(&asked.conditions))?.flatten();
-        Ok(Self { words, names, unknown, allowed })
+        Ok(Self { words, names, unknown, meant, allowed })
     }
 
     pub(super) fn frequency(&self, word: usize) -> u64 {
@@ -167,7 +174,8 @@ impl Terms {
 
     /// Whether names were found that are surely what was meant: a good one, or several.
     pub(super) fn has_names(&self, reading: &Reading) -> bool {
-        self.names.len() >= ENOUGH
+        self.meant
+            || self.names.len() >= ENOUGH
             || self.names.first().is_some_and(|(best, _)| reading.standing(*best).steps >= WELL_KNOWN)
     }
 

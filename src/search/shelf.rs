@@ -134,7 +134,6 @@ impl Directory for Shelf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tantivy::HasLen as _;
 
     #[test]
     fn a_file_is_there_when_it_is_whole_and_is_taken_once() {

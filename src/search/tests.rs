@@ -132,6 +132,21 @@ fn one_list_tells_how_often_a_word_stands_and_whether_in_the_name() {
 }
 
 #[test]
+fn a_long_name_that_is_there_is_what_was_meant() {
+    let s = open(&[&built(vec![
+        document("gettextvueloader", 1, ""),
+        document("gettextvueloaders", 1_000_000, ""),
+        document("axio", 1, ""),
+        document("axios", 1_000_000, ""),
+        document("gettext-vue-loadr", 1_000_000, ""),
+    ])]);
+    assert_eq!(names(&s, "axio"), ["axio", "axios"]);
+    // The other one begins so; the third is a mistake away, and nobody asks for that one by this name.
+    assert_eq!(names(&s, "gettextvueloader"), ["gettextvueloader", "gettextvueloaders"]);
+    assert_eq!(names(&s, "gettextvueloade"), ["gettextvueloaders", "gettextvueloader"]);
+}
+
+#[test]
 fn a_misspelt_name_is_found() {
     let s = open(&[&built(sample())]);
     for typo in ["axois", "axio", "axxios", "aios", "xaios"] {
