@@ -1,9 +1,10 @@
 //! The commit: put what is new, claim a slot, sign its checkpoint.
 
 use super::{
+    options::BuildOptions,
     plan::{Change, Outcome, Plan, plan},
     put::{Session, Tally, Work},
-    registry::{BuildOptions, Registry},
+    registry::Registry,
     watch::Watch,
 };
 use crate::{

@@ -8,6 +8,7 @@ mod early;
 mod gc;
 mod head;
 mod live;
+mod options;
 mod plan;
 mod put;
 mod registry;
@@ -18,5 +19,6 @@ mod views;
 mod watch;
 
 pub use gc::{Amount, GcOptions, GcReport};
-pub use registry::{BuildOptions, Progress, RandomSource, Registry, Report};
+pub use options::{BuildOptions, Progress, RandomSource, Report};
+pub use registry::Registry;
 pub use views::ViewReport;

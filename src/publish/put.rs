@@ -3,8 +3,9 @@
 use super::{
     commit::Batch,
     head::Head,
+    options::{BuildOptions, Progress},
     plan::{BlobAt, Outcome, What},
-    registry::{BuildOptions, Progress, Registry},
+    registry::Registry,
     search::require_fit,
     watch::Watch,
 };

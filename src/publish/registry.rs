@@ -1,31 +1,28 @@
 //! The writer's side of a registry, and what its verbs do.
 
 use super::{
-    commit::{Batch, Committed},
+    commit::Batch,
     early::{Early, early},
-    plan::{self, Change, Outcome, What, shown},
+    options::{BuildOptions, Progress, Report},
+    plan::{self, Change, Outcome, What},
     put::{Session, Tally},
     search::counts,
     stage::stage,
-    views::ViewReport,
     watch::Watch,
 };
 use crate::{
     Error, ErrorKind, Result, cpu,
-    format::{Changes, FORMAT_VERSION, Snapshot},
+    format::{FORMAT_VERSION, Snapshot},
     index,
-    package::{PackageId, Timestamp, Version, Yanked, archive},
-    source::{self, Place, Refusal, ScanOptions, ScanStats, Spool},
+    package::{PackageId, Version, Yanked},
+    source::{self, Refusal, ScanOptions, ScanStats, Spool},
     store::{DiskCache, Payload, Store, TrustedState},
-    trust::{Claim, MAX_VALIDITY, SigningKey, VerifierKey},
-    view::{View, ViewOptions},
+    trust::{Claim, SigningKey, VerifierKey},
 };
 use std::{
-    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 /// A registry, for those who may write to it.
@@ -49,183 +46,6 @@ pub struct Registry {
     /// The index as it was last read or written, so that a run with nothing to do asks the store for nothing but whether
     /// somebody else had something to do. Only for a bucket: a folder is near enough.
     pub(super) cache: Option<Arc<DiskCache>>,
-}
-
-/// Fills bytes with what nobody can foresee.
-pub type RandomSource = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
-
-/// How to write.
-#[derive(Clone)]
-#[non_exhaustive]
-pub struct BuildOptions {
-    /// The time that is stamped on what is new.
-    pub now: Timestamp,
-    /// What time it is, where that is another: by it, it is told how old an object in the store is.
-    pub clock: Timestamp,
-    /// How long a checkpoint holds: at most seven days. A build renews it in the second half of that time.
-    pub validity: Duration,
-    /// Work everything out, and write nothing.
-    pub dry_run: bool,
-    /// Turn releases that the sources no longer have into tombstones.
-    pub delete: bool,
-    /// The scan cache: which files were read before. None: every file is read.
-    pub cache: Option<PathBuf>,
-    /// Make a search index, so that packages are found by anything else than their names. Without it a commit leaves the
-    /// registry without one.
-    pub search: bool,
-    /// How often packages were downloaded. What is not told stays as it was told last.
-    pub downloads: Arc<BTreeMap<PackageId, u64>>,
-    /// Read every file, whatever the cache says.
-    pub rescan: bool,
-    /// What an archive may be.
-    pub limits: archive::Limits,
-    /// The views to bring up to date after the commit, also where nothing changed: a run that died may have left them behind.
-    pub views: Option<ViewOptions>,
-    /// Told how it goes on.
-    pub progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
-    /// Where the random bytes of a claim, and of the pauses between two of them, come from: the system, if nothing else is
-    /// given. Only for simulations, which want the same run twice: a claim whose bytes repeat can be taken for another's.
-    pub random: Option<RandomSource>,
-}
-
-impl BuildOptions {
-    /// The usual ways, at that time.
-    pub fn at(now: Timestamp) -> Self {
-        Self {
-            now,
-            clock: now,
-            validity: MAX_VALIDITY,
-            dry_run: false,
-            delete: false,
-            cache: None,
-            rescan: false,
-            search: true,
-            downloads: Arc::default(),
-            limits: archive::Limits::default(),
-            views: None,
-            progress: None,
-            random: None,
-        }
-    }
-
-    /// The usual ways, now.
-    pub fn now() -> Self {
-        Self::at(Timestamp::now())
-    }
-
-    /// Fills bytes with what nobody can foresee.
-    pub(super) fn fill_random(&self, bytes: &mut [u8]) -> Result<()> {
-        match &self.random {
-            Some(fill) => fill(bytes),
-            None => getrandom::fill(bytes).map_err(|e| {
-                Error::new(ErrorKind::Io, "this machine gives no random numbers").with_source(e.to_string())
-            })?,
-        }
-        Ok(())
-    }
-
-    pub(super) fn nonce(&self) -> Result<[u8; 16]> {
-        let mut nonce = [0; 16];
-        self.fill_random(&mut nonce)?;
-        Ok(nonce)
-    }
-
-    pub(super) fn report(&self, progress: Progress) {
-        if let Some(tell) = &self.progress {
-            tell(progress);
-        }
-    }
-}
-
-impl fmt::Debug for BuildOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            now,
-            clock,
-            validity,
-            dry_run,
-            delete,
-            cache,
-            rescan,
-            search,
-            limits,
-            views,
-            progress,
-            downloads,
-            random: _,
-        } = self;
-        write!(
-            f,
-            "BuildOptions {{ now: {now}, clock: {clock}, validity: {validity:?}, dry_run: {dry_run}, delete: {delete}, "
-        )?;
-        write!(
-            f,
-            "cache: {cache:?}, rescan: {rescan}, search: {search}, downloads: {}, limits: {limits:?}, views: {views:?}, progress: {} }}",
-            downloads.len(),
-            progress.is_some()
-        )
-    }
-}
-
-/// How far a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Progress {
-    /// So many releases were found.
-    Scanned(u64),
-    /// So many objects of a batch are stored.
-    Put {
-        /// Stored so far.
-        finished: u64,
-        /// In this batch.
-        total: u64,
-    },
-    /// So many files of a view were written, or found to be right.
-    View {
-        /// Which one.
-        view: View,
-        /// So far.
-        finished: u64,
-        /// Of those that are known to be looked at.
-        total: u64,
-    },
-}
-
-/// What a run did.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Report {
-    /// The registry's generation now.
-    pub generation: u64,
-    /// Whether this run made that generation.
-    pub committed: bool,
-    /// Until when readers may go by it.
-    pub expires: Timestamp,
-    /// Releases published.
-    pub added: u64,
-    /// Releases that the registry had already.
-    pub unchanged: u64,
-    /// Releases marked as yanked.
-    pub yanked: u64,
-    /// Yanks taken back.
-    pub unyanked: u64,
-    /// Releases turned into tombstones.
-    pub removed: u64,
-    /// What was not published, and why.
-    pub refused: Vec<Refusal>,
-    /// Set when `delete` was asked for and left undone, because something was refused: what a refused file holds is not
-    /// known, so nothing can be said to be missing.
-    pub deletion_skipped: bool,
-    /// What changed, by package.
-    pub changes: Changes,
-    /// What the scan saw.
-    pub scan: ScanStats,
-    /// Objects written.
-    pub puts: u64,
-    /// Bytes written.
-    pub bytes: u64,
-    /// What became of the views, in their order.
-    pub views: Vec<ViewReport>,
 }
 
 impl Registry {
@@ -325,7 +145,7 @@ impl Registry {
             refused.extend(self.read_again(&mut batch, &committed.outcomes, options).await?);
             committed = self.commit(&batch, options).await?;
         }
-        let mut report = report(&batch, committed, refused, scan);
+        let mut report = Report::of(&batch, committed, refused, scan);
         report.deletion_skipped = deletion_skipped;
         report.views = self.bring_views(&batch.watch, false, options).await?;
         Ok(report)
@@ -360,7 +180,7 @@ impl Registry {
             watch: Watch::start(options.now),
         };
         let committed = self.commit(&batch, options).await?;
-        let mut report = report(&batch, committed, Vec::new(), ScanStats::default());
+        let mut report = Report::of(&batch, committed, Vec::new(), ScanStats::default());
         report.views = self.bring_views(&batch.watch, false, options).await?;
         Ok(report)
     }
@@ -377,7 +197,7 @@ impl Registry {
             watch: Watch::start(options.now),
         };
         let committed = self.commit(&batch, options).await?;
-        let mut report = report(&batch, committed, Vec::new(), ScanStats::default());
+        let mut report = Report::of(&batch, committed, Vec::new(), ScanStats::default());
         match report.refused.pop() {
             Some(refusal) => Err(refusal.error),
             None => {
@@ -486,45 +306,6 @@ fn scan_options(options: &BuildOptions) -> ScanOptions {
         limits: options.limits.clone(),
         cache: options.cache.clone(),
         rescan: options.rescan,
-    }
-}
-
-fn report(batch: &Batch, committed: Committed, mut refused: Vec<Refusal>, scan: ScanStats) -> Report {
-    let (mut added, mut unchanged, mut yanked, mut unyanked, mut removed) = (0, 0, 0, 0, 0);
-    for (change, outcome) in batch.changes.iter().zip(committed.outcomes) {
-        match outcome {
-            Outcome::Added | Outcome::Restored => added += 1,
-            Outcome::Unchanged => unchanged += 1,
-            Outcome::Yanked => yanked += 1,
-            Outcome::Unyanked => unyanked += 1,
-            Outcome::Removed => removed += 1,
-            // A file that changes between two readings of one run; the next run sees it.
-            Outcome::Stale => {}
-            Outcome::Refused(error) => {
-                let place = change
-                    .place
-                    .clone()
-                    .unwrap_or_else(|| Place { path: Path::new(&shown(&change.label)).into(), line: None });
-                refused.push(Refusal { place, error });
-            }
-        }
-    }
-    Report {
-        generation: committed.generation,
-        committed: committed.new,
-        expires: committed.expires,
-        added,
-        unchanged,
-        yanked,
-        unyanked,
-        removed,
-        refused,
-        deletion_skipped: false,
-        views: Vec::new(),
-        changes: committed.changed,
-        scan,
-        puts: committed.tally.puts,
-        bytes: committed.tally.bytes,
     }
 }
 

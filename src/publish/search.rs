@@ -4,12 +4,7 @@
 //! logarithmic; and once they hold a quarter of what the first one holds, all are folded into one. So publishing a release
 //! costs, on average, a constant number of documents, however large the registry is.
 
-use super::{
-    commit::Batch,
-    head::Head,
-    put::Work,
-    registry::{BuildOptions, Registry},
-};
+use super::{commit::Batch, head::Head, options::BuildOptions, put::Work, registry::Registry};
 use crate::{
     Error, ErrorKind, Result, cpu,
     format::{PackageLines, SearchBundle, limits},

@@ -11,7 +11,8 @@ mod site;
 use super::{
     commit::pause,
     head::Head,
-    registry::{BuildOptions, Progress, Registry},
+    options::{BuildOptions, Progress},
+    registry::Registry,
     watch::Watch,
 };
 use crate::{
