@@ -18,7 +18,6 @@ mod theme;
 mod views;
 mod watch;
 
-pub use gc::{Amount, GcOptions, GcReport};
-pub use options::{BuildOptions, Progress, RandomSource, Report};
+pub use options::{Amount, BuildOptions, GcOptions, GcReport, Progress, RandomSource, Report};
 pub use registry::Registry;
 pub use views::ViewReport;

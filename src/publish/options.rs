@@ -239,3 +239,87 @@ impl Report {
         }
     }
 }
+
+/// What to keep, and how patiently to collect the rest.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct GcOptions {
+    /// What time it is.
+    pub now: Timestamp,
+    /// How many of the newest generations are kept whole: at least one. Those that readers may still go by are kept anyway.
+    pub keep: u64,
+    /// How long something stays after it was marked, after it was written, and after the checkpoint that cites it expired.
+    /// Shorter than [`GcOptions::MIN_GRACE`] is for tests: then a slow writer's objects may be taken from under it.
+    pub grace: Duration,
+    /// Earlier generations that are kept whole: at most 64.
+    pub pins: Vec<u64>,
+    /// How long what was collected stays in the trash.
+    pub purge_after: Duration,
+    /// Work everything out, and write nothing.
+    pub dry_run: bool,
+}
+
+impl GcOptions {
+    /// The shortest grace period that is safe: four times the 12 hours that a writer may take from its first object to its
+    /// commit, which leaves room for the caches of a CDN and for clocks that differ.
+    pub const MIN_GRACE: Duration = Duration::from_secs(48 * 3600);
+
+    /// The usual ways, at that time: ten generations, 48 hours of grace, 30 days in the trash.
+    pub fn at(now: Timestamp) -> Self {
+        let purge_after = Duration::from_secs(30 * 86_400);
+        Self { now, keep: 10, grace: Self::MIN_GRACE, pins: Vec::new(), purge_after, dry_run: false }
+    }
+
+    /// The usual ways, now.
+    pub fn now() -> Self {
+        Self::at(Timestamp::now())
+    }
+}
+
+/// So many objects, and their bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// Objects.
+    pub objects: u64,
+    /// Their stored bytes.
+    pub bytes: u64,
+}
+
+impl Amount {
+    pub(super) fn add(&mut self, bytes: u64) {
+        self.objects += 1;
+        self.bytes += bytes;
+    }
+}
+
+/// What a collection found and did; of a dry run, what it would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GcReport {
+    /// The newest generation.
+    pub generation: u64,
+    /// This generation and all later ones are kept whole.
+    pub keeps: u64,
+    /// Earlier ones that are kept whole as well.
+    pub pins: Vec<u64>,
+    /// What the generations that are kept refer to.
+    pub live: Amount,
+    /// What they do not refer to, written less than a grace period ago: perhaps by a writer that is about to commit it.
+    pub young: Amount,
+    /// What is marked as garbage and stays for now.
+    pub marked: Amount,
+    /// When the first of it can go.
+    pub ready: Option<Timestamp>,
+    /// What was moved to the trash.
+    pub collected: Amount,
+    /// What was about to be moved and was written again in the meantime.
+    pub spared: u64,
+    /// What was brought back from the trash, because something refers to it again.
+    pub restored: u64,
+    /// What is in the trash now.
+    pub trash: Amount,
+    /// What was deleted from it for good.
+    pub purged: Amount,
+    /// Keys among the objects and in the trash that are not of this layout: they are left alone.
+    pub unknown: u64,
+}
