@@ -84,7 +84,7 @@ pub use client::{
 };
 pub use error::{Error, ErrorKind, Result};
 pub use publish::{Amount, BuildOptions, GcOptions, GcReport, Progress, RandomSource, Registry, Report, ViewReport};
-pub use search::{Facet, SearchHit, SearchOrder, SearchRequest, SearchResults};
+pub use search::{Correction, Facet, SearchHit, SearchOrder, SearchRequest, SearchResults};
 pub use serve::{FileServer, ServeOptions};
 pub use store::{
     CachePart, Diagnosis, DoctorOptions, Finding, MeasureOptions, Measurement, MirrorOrder, Outcome, Store,

@@ -53,6 +53,8 @@ pub(super) struct Reading {
     names: OnceLock<Names>,
     /// Where the names are for which no table is made.
     groups: Groups,
+    /// The words of names.
+    words: Groups,
     /// Where the lists of terms are, by field and term.
     terms: moka::sync::Cache<String, Option<TermInfo>>,
     shown: moka::sync::Cache<u32, Arc<Document>>,
@@ -99,7 +101,8 @@ impl Reading {
                 Some(opened.map_err(|e| unreadable(cited, e))?)
             }
         };
-        let groups = groups(&body).map_err(|e| unreadable(cited, e))?;
+        let read = |file| groups(&body, file).map_err(|e| unreadable(cited, e));
+        let (groups, words) = (read(names::FILE)?, read(names::WORDS)?);
         let weigh = |_: &u32, d: &Arc<Document>| u32::try_from(400 + d.summary.len()).unwrap_or(u32::MAX);
         Ok(Self {
             cited: *cited,
@@ -109,6 +112,7 @@ impl Reading {
             ends,
             names: OnceLock::new(),
             groups,
+            words,
             terms: moka::sync::Cache::new(TERM_CACHE),
             shown: moka::sync::Cache::builder().weigher(weigh).max_capacity(DOCUMENT_CACHE).build(),
         })
@@ -162,32 +166,55 @@ impl Reading {
             let names = match self.names.get() {
                 Some(names) => names,
                 None => {
-                    let made = Names::gather(|add| self.groups.all().iter().try_for_each(|g| self.group(g, add)))?;
+                    let made = Names::gather(|add| {
+                        self.groups.all().iter().try_for_each(|g| self.group(names::FILE, g, add))
+                    })?;
                     self.names.get_or_init(|| made)
                 }
             };
             return Ok(names.near(name, mistakes));
         }
-        let (wanted, mut out) = (names::bytes(name), Vec::new());
-        for group in self.groups.near(name, mistakes) {
-            let near = &mut |name: &[u8], document| {
-                if names::is_near(name, &wanted, mistakes) {
-                    out.push(document);
-                }
-            };
-            match self.group(group, near) {
-                // The others still say what they lack.
-                Err(_) if is_lacking() => {}
-                read => read?,
-            }
-        }
+        let mut out = Vec::new();
+        self.near((names::FILE, &self.groups), name, mistakes, |_, document| out.push(document))?;
         out.sort_unstable();
         out.dedup();
         Ok(out)
     }
 
-    fn group(&self, group: &Group, each: &mut dyn FnMut(&[u8], u32)) -> Result<()> {
-        let Some(file) = self.body.tail.file(names::FILE) else { return Ok(()) };
+    /// The words of names that are a mistake away, and not in the first letter, each with the first document whose name has it.
+    pub(super) fn near_words(&self, word: &str) -> Result<Vec<(String, u32)>> {
+        let mut out = Vec::new();
+        self.near((names::WORDS, &self.words), word, 1, |near, document| {
+            out.push((String::from_utf8_lossy(near).into_owned(), document));
+        })?;
+        Ok(out)
+    }
+
+    fn near(
+        &self,
+        (file, groups): (&str, &Groups),
+        name: &str,
+        mistakes: u8,
+        mut each: impl FnMut(&[u8], u32),
+    ) -> Result<()> {
+        let wanted = names::bytes(name);
+        for group in groups.near(name, mistakes) {
+            let near = &mut |name: &[u8], document| {
+                if names::is_near(name, &wanted, mistakes) {
+                    each(name, document);
+                }
+            };
+            match self.group(file, group, near) {
+                // The others still say what they lack.
+                Err(_) if is_lacking() => {}
+                read => read?,
+            }
+        }
+        Ok(())
+    }
+
+    fn group(&self, file: &str, group: &Group, each: &mut dyn FnMut(&[u8], u32)) -> Result<()> {
+        let Some(file) = self.body.tail.file(file) else { return Ok(()) };
         let range = file.offset + group.range.start..file.offset + group.range.end;
         let bytes = self.body.read(range).map_err(|e| self.failed(e))?;
         let read = group.names(&bytes, |name, document| {
@@ -306,9 +333,9 @@ fn open_segment(body: &Arc<Body>, fields: &Fields, documents: u32) -> tantivy::R
     Ok(Segment { reader, store })
 }
 
-/// Where the names of a bundle are.
-fn groups(body: &Body) -> tantivy::Result<Groups> {
-    let Some(file) = body.tail.file(names::FILE).filter(|_| body.tail.table.documents > 0) else {
+/// Where the names of a bundle are, or the words of names.
+fn groups(body: &Body, file: &str) -> tantivy::Result<Groups> {
+    let Some(file) = body.tail.file(file).filter(|_| body.tail.table.documents > 0) else {
         return Ok(Groups::default());
     };
     // How long the head is stands nowhere, and it is short: what is read here is found at hand.

@@ -23,8 +23,11 @@ const PREFIXES: usize = 8 * LISTED_FROM;
 /// How many packages whose names are a mistake away: those that stand best.
 const TYPOS: usize = 256;
 
+/// The shortest word that may be a mistake, in characters.
+pub(super) const SHORTEST: usize = 4;
+
 /// Names of this length, without separators, may be one mistake away, from the second on also two.
-const TYPO_LENGTHS: (usize, usize, usize) = (4, 8, names::LONGEST);
+const TYPO_LENGTHS: (usize, usize, usize) = (SHORTEST, 8, names::LONGEST);
 
 /// A query all of whose words stand in so many packages is meant as it is written.
 const COMMON: u64 = 40;
@@ -65,14 +68,18 @@ impl Set {
 }
 
 /// A query with what is the same for all bundles.
+#[derive(Clone)]
 pub(super) struct Asked {
     /// The words, as the index has them.
     pub(super) stems: Vec<String>,
+    /// The same as they were written.
+    pub(super) words: Vec<String>,
     pub(super) name: Option<Name>,
     pub(super) conditions: Vec<Condition>,
 }
 
 /// The query as a name.
+#[derive(Clone)]
 pub(super) struct Name {
     exact: String,
     squashed: String,
@@ -83,9 +90,14 @@ pub(super) struct Name {
 impl Asked {
     pub(super) fn new(query: &Query) -> Self {
         let mut analyzer = words::analyzer();
-        let mut stems: Vec<String> = query.words.iter().map(|w| words::stem(&mut analyzer, w)).collect();
-        let mut seen = std::collections::HashSet::new();
-        stems.retain(|s| !s.is_empty() && seen.insert(s.clone()));
+        let (mut stems, mut written) = (Vec::new(), Vec::new());
+        for word in &query.words {
+            let stem = words::stem(&mut analyzer, word);
+            if !stem.is_empty() && !stems.contains(&stem) {
+                stems.push(stem);
+                written.push(word.clone());
+            }
+        }
         let name = query.name.as_ref().map(|n| Name {
             exact: words::exact(n),
             squashed: words::squashed(n),
@@ -99,7 +111,14 @@ impl Asked {
                 Wanted::Field(..) => {}
             }
         }
-        Self { stems, name, conditions }
+        Self { stems, words: written, name, conditions }
+    }
+
+    /// The same question with another word in this place.
+    pub(super) fn replace(&mut self, word: usize, instead: &str) {
+        // The query as a name was looked for already.
+        self.name = None;
+        self.stems[word] = words::stem(&mut words::analyzer(), instead);
     }
 
     pub(super) fn is_everything(&self) -> bool {
@@ -112,7 +131,9 @@ pub(super) struct Terms {
     words: Vec<Option<TermInfo>>,
     /// Documents by their whole name, in order.
     pub(super) names: Vec<(u32, NameMatch)>,
-    /// It is certain that there is no such name, whatever else has to be fetched.
+    /// Where the words and the name stand is known, whatever else has to be fetched.
+    pub(super) placed: bool,
+    /// There is no such name.
     pub(super) unknown: bool,
     /// There is such a name, and it is too long to be a mistake for another one.
     meant: bool,
@@ -147,12 +168,13 @@ impl Terms {
             words.push(soft(f.term(fields.text, stem))?.flatten());
         }
         let places = f.name_places(asked)?;
-        let unknown = !is_lacking() && places.is_empty();
+        let placed = !is_lacking();
+        let unknown = placed && places.is_empty();
         let long = asked.name.as_ref().is_some_and(|name| name.squashed.len() >= MEANT);
         let meant = long && places.iter().any(|(_, what)| *what >= NameMatch::Squashed);
         let names = soft(f.names(places))?.unwrap_or_default();
         let allowed = soft(f.allowed(&asked.conditions))?.flatten();
-        Ok(Self { words, names, unknown, meant, allowed })
+        Ok(Self { words, names, placed, unknown, meant, allowed })
     }
 
     pub(super) fn frequency(&self, word: usize) -> u64 {

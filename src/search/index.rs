@@ -171,7 +171,8 @@ fn write_index(drafts: Drafts, table: &mut Table) -> tantivy::Result<Vec<u8>> {
     }
     shelf.atomic_write(Path::new(META), about.to_string().as_bytes())?;
     let named = |c: SegmentComponent| (meta.relative_path(c.clone()), pinned.relative_path(c));
-    let files = COMPONENTS.into_iter().map(named).chain([names::FILE, META].map(|name| (name.into(), name.into())));
+    let others = [names::FILE, names::WORDS, META].map(|name| (name.into(), name.into()));
+    let files = COMPONENTS.into_iter().map(named).chain(others);
     // Its length at once, and room for the tail: nothing here takes more memory, and growing would take twice as much.
     let size = usize::try_from(shelf.size()?).map_err(invalid)?;
     let mut body = Vec::with_capacity(size + size / 16);
@@ -202,7 +203,7 @@ fn write_files(drafts: Drafts, shelf: &Shelf) -> tantivy::Result<Index> {
     for (text, order) in drafts.texts()?.zip(orders) {
         writer.add_document(making.indexed(text?, order)?)?;
     }
-    drop(making);
+    shelf.atomic_write(Path::new(names::WORDS), &names::file(making.words.into_iter().collect()))?;
     writer.finalize()
 }
 
@@ -240,6 +241,10 @@ struct Making {
     /// How many packages each list of names that begin alike holds by now.
     listed: HashMap<String, u32>,
     analyzer: TextAnalyzer,
+    /// The words of names, with the first document that has each.
+    words: HashMap<String, u32>,
+    /// How many documents there were.
+    made: u32,
     /// Words that were reduced before: to do it anew would take longer than everything else here.
     stems: HashMap<String, String>,
 }
@@ -250,7 +255,7 @@ impl Making {
         shared_beginnings(drafts, |prefix| {
             listed.insert(prefix.to_owned(), 0);
         });
-        Self { fields, listed, analyzer: words::analyzer(), stems: HashMap::new() }
+        Self { fields, listed, analyzer: words::analyzer(), words: HashMap::new(), made: 0, stems: HashMap::new() }
     }
 
     /// The stem of a word, in the memory of the word.
@@ -272,6 +277,11 @@ impl Making {
     /// each has a word, to within one, and whether its name does.
     fn text(&mut self, d: &Document) -> PreTokenizedString {
         let named = words::of_name(d.name.as_str());
+        for word in &named {
+            if !self.words.contains_key(word) {
+                self.words.insert(word.clone(), self.made);
+            }
+        }
         let more = d.keywords.iter().chain(&d.categories).map(|value| words::of_text(value));
         let texts = [named, words::of_text(&d.summary)].into_iter().chain(more);
         let (mut tokens, mut position, mut of_name) = (Vec::new(), 0, 0);
@@ -322,6 +332,7 @@ impl Making {
         out.add_u64(f.published, u64::try_from(d.published.unix()).unwrap_or(0));
         out.add_u64(f.order, order);
         out.add_text(f.document, text);
+        self.made += 1;
         Ok(out)
     }
 

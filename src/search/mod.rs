@@ -32,6 +32,6 @@ pub(crate) use index::{Built, WHOLE, build, replaces};
 pub(crate) use locate::{Located, all_documents, locate};
 pub(crate) use remote::{Opened, fetch_tail, open_parts, open_whole};
 pub(crate) use searcher::{Answers, Searching};
-pub use searcher::{Facet, SearchHit, SearchOrder, SearchRequest, SearchResults};
+pub use searcher::{Correction, Facet, SearchHit, SearchOrder, SearchRequest, SearchResults};
 #[cfg(any(test, fuzzing))]
 pub(crate) use vouched::ask as ask_any;

@@ -13,6 +13,9 @@ use std::ops::{Range, RangeInclusive};
 /// What the file is called.
 pub(super) const FILE: &str = "names";
 
+/// Another one, of the same form: the words of all names, and for each the first document that has it in its name.
+pub(super) const WORDS: &str = "words";
+
 /// The longest name that is looked for here, in characters.
 pub(super) const LONGEST: usize = 40;
 

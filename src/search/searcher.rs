@@ -133,6 +133,16 @@ pub struct Facet {
     pub count: u64,
 }
 
+/// A word of a question that no package has, and the word of a name that was searched for in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Correction {
+    /// As it was asked.
+    pub word: String,
+    /// One mistake away from it.
+    pub instead: String,
+}
+
 /// The answers to a question.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
@@ -143,6 +153,8 @@ pub struct SearchResults {
     pub hits: Vec<SearchHit>,
     /// The twenty most frequent values of each field, the most frequent first, where that was asked for.
     pub facets: Vec<Facet>,
+    /// Words that were taken for mistakes, where nothing answers the question as it was asked.
+    pub corrected: Vec<Correction>,
 }
 
 /// The bundles of one snapshot, open.
@@ -249,6 +261,31 @@ impl Searching {
 
     fn at_hand(&self, question: &Answers<'_>) -> Result<SearchResults> {
         let Answers { request, asked } = question;
+        let (mut found, frequencies) = self.find(asked, request)?;
+        let mut corrected = Vec::new();
+        if found.total == 0
+            && !is_lacking()
+            && let Some((other, words)) = self.corrected(asked, &frequencies)?
+        {
+            let (instead, _) = self.find(&other, request)?;
+            if instead.total > 0 {
+                (found, corrected) = (instead, words);
+            }
+        }
+        if is_lacking() {
+            return Ok(SearchResults::default());
+        }
+        let Gathered { best, counted, total } = found;
+        Ok(SearchResults {
+            total,
+            hits: self.hits(best.into_sorted(), request)?,
+            facets: self.facets(&counted)?,
+            corrected,
+        })
+    }
+
+    /// What the question as it stands finds, and how many documents have each of its words.
+    fn find(&self, asked: &Asked, request: &SearchRequest) -> Result<(Gathered, Vec<u64>)> {
         let mut terms = Vec::with_capacity(self.readings.len());
         for reading in &self.readings {
             terms.push(Terms::look_up(&reading.0, asked)?);
@@ -263,28 +300,51 @@ impl Searching {
         if doubt {
             mistakes = 0;
         }
+        if is_lacking() && terms.iter().all(|t| t.placed) {
+            // While lists are on their way, so may be what a word that nothing has is likely to be a mistake for.
+            self.corrected(asked, &frequencies)?;
+        }
         let documents = self.readings.iter().map(|r| u64::from(r.0.documents())).sum();
         let weights = Weights::new(documents, &frequencies);
         // One mistake where little was found, and two only where nothing was.
         for distance in 1..=mistakes {
-            if distance > 1 && (is_lacking() || self.gather(&terms, &weights, question)?.total > 0) {
+            if distance > 1 && (is_lacking() || self.gather(&terms, &weights, asked, request)?.total > 0) {
                 break;
             }
             for (reading, terms) in self.readings.iter().zip(&mut terms) {
                 terms.add_typos(&reading.0, asked, distance)?;
             }
         }
-        let Gathered { best, counted, total } = self.gather(&terms, &weights, question)?;
-        if is_lacking() {
-            return Ok(SearchResults::default());
+        Ok((self.gather(&terms, &weights, asked, request)?, frequencies))
+    }
+
+    /// The question with words of names in place of those that no document has: of the words that are a mistake away the
+    /// one whose package stands best. None where there is none.
+    fn corrected(&self, asked: &Asked, frequencies: &[u64]) -> Result<Option<(Asked, Vec<Correction>)>> {
+        let (mut other, mut corrected) = (asked.clone(), Vec::new());
+        for (at, word) in asked.words.iter().enumerate() {
+            if frequencies[at] > 0 || word.chars().count() < find::SHORTEST {
+                continue;
+            }
+            let mut best: Option<(Reverse<u16>, String)> = None;
+            for reading in &self.readings {
+                for (near, document) in reading.0.near_words(word)? {
+                    let here = (Reverse(reading.0.standing(document).steps), near);
+                    if best.as_ref().is_none_or(|best| here < *best) {
+                        best = Some(here);
+                    }
+                }
+            }
+            if let Some((_, instead)) = best {
+                other.replace(at, &instead);
+                corrected.push(Correction { word: word.clone(), instead });
+            }
         }
-        let hits = self.hits(best.into_sorted(), request)?;
-        Ok(SearchResults { total, hits, facets: self.facets(&counted)? })
+        Ok(Some((other, corrected)).filter(|(_, corrected)| !corrected.is_empty() && !is_lacking()))
     }
 
     /// All answers in all bundles: the best of them, how many there are, and for counts which.
-    fn gather(&self, terms: &[Terms], weights: &Weights, question: &Answers<'_>) -> Result<Gathered> {
-        let Answers { request, asked } = question;
+    fn gather(&self, terms: &[Terms], weights: &Weights, asked: &Asked, request: &SearchRequest) -> Result<Gathered> {
         let keep = request.offset + request.limit;
         let by_name = request.order == SearchOrder::Name;
         // In the order of names each bundle gives its best, which are then compared by their names.

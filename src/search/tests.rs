@@ -132,6 +132,33 @@ fn one_list_tells_how_often_a_word_stands_and_whether_in_the_name() {
 }
 
 #[test]
+fn a_misspelt_word_of_a_name_is_taken_for_the_one_that_stands_best() {
+    let more = built(vec![document("io.example.workflow-pack", 5, "Orders and what becomes of them")]);
+    let s = open(&[&built(sample()), &more]);
+    let corrected = |text: &str| {
+        let results = ask(&s, &SearchRequest::new(text));
+        let corrected: Vec<_> = results.corrected.iter().map(|c| format!("{} {}", c.word, c.instead)).collect();
+        (corrected.join(", "), results.hits.iter().map(|h| h.name.to_string()).collect::<Vec<_>>())
+    };
+    for typo in ["workflw", "worklow", "workfloww", "wokrflow", "Workflw"] {
+        let (corrected, hits) = corrected(typo);
+        assert_eq!(
+            (corrected, &hits[..]),
+            (format!("{} workflow", typo.to_lowercase()), &["io.example.workflow-pack".into()][..])
+        );
+    }
+    let (how, hits) = corrected("htpp client");
+    assert_eq!((how.as_str(), hits.len()), ("htpp http", 5));
+    assert_eq!(hits.iter().collect::<std::collections::BTreeSet<_>>(), names(&s, "http client").iter().collect());
+    // A word that something has is meant, and so is one that is too short, or too far from all others.
+    assert_eq!(corrected("browser").0, "");
+    assert_eq!(corrected("dmo"), (String::new(), Vec::new()));
+    assert_eq!(corrected("workflabc"), (String::new(), Vec::new()));
+    assert_eq!(corrected("xorkflow"), (String::new(), Vec::new()));
+    assert_eq!(corrected("workflw kind:crate"), (String::new(), Vec::new()));
+}
+
+#[test]
 fn a_long_name_that_is_there_is_what_was_meant() {
     let s = open(&[&built(vec![
         document("gettextvueloader", 1, ""),

@@ -26,7 +26,15 @@ pub(crate) fn ask(raw: &[u8]) {
         return;
     };
     let searching = Searching::new(vec![Arc::new(opened)], store);
-    for text in ["", "http client", "reactt", "rea", "\"based http\" -slow kind:pack", "license:mit keyword:http"] {
+    for text in [
+        "",
+        "http client",
+        "reactt",
+        "htpp client",
+        "rea",
+        "\"based http\" -slow kind:pack",
+        "license:mit keyword:http",
+    ] {
         let mut request = SearchRequest::new(text);
         (request.facets, request.limit) = (true, 5);
         if let Ok(question) = Answers::of(&request) {

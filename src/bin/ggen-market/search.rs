@@ -20,6 +20,8 @@ struct Document<'a> {
     total: u64,
     hits: Vec<Hit<'a>>,
     facets: BTreeMap<&'static str, Vec<Count<'a>>>,
+    /// By word: what was searched for in its place.
+    corrected: BTreeMap<&'a str, &'a str>,
 }
 
 #[derive(Serialize)]
@@ -83,6 +85,9 @@ pub(crate) async fn run(args: &Search, settings: &Settings) -> Result<Code, Fail
     } else {
         ui.table(&["NAME", "VERSION", "SUMMARY"], &results.hits.iter().map(row).collect::<Vec<_>>())?;
     }
+    for correction in &results.corrected {
+        ui.note(&format!("nothing has `{}`; these have `{}`", clean(&correction.word), correction.instead));
+    }
     let shown = results.hits.len() as u64;
     ui.note(&if shown < results.total {
         format!("{}, {shown} shown", count(results.total, "package"))
@@ -124,5 +129,6 @@ fn document<'a>(results: &'a SearchResults, request: &'a SearchRequest, generati
     for facet in &results.facets {
         facets.entry(facet.field).or_default().push(Count { value: &facet.value, count: facet.count });
     }
-    Document { generation, query: &request.text, total: results.total, hits: hits.collect(), facets }
+    let corrected = results.corrected.iter().map(|c| (c.word.as_str(), c.instead.as_str())).collect();
+    Document { generation, query: &request.text, total: results.total, hits: hits.collect(), facets, corrected }
 }

@@ -18,6 +18,12 @@ fn packages_are_found_by_name_word_and_mistake() {
     assert_eq!(names(&["says -everybody"]), [""; 0]);
     assert_eq!(names(&["--kind", "pack", "--", "templates", "-everybody"]), ["pack:greeter"]);
     assert_eq!(names(&["no-such-thing-at-all"]), [""; 0]);
+    // A word that nothing has is taken for the nearest word of a name, and that is said.
+    let run = s.run(&["search", "helol", "kind:crate"]).ok();
+    assert!(run.out.starts_with("crate:hello\t"), "{}", run.out);
+    assert!(run.err.contains("nothing has `helol`; these have `hello`"), "{}", run.err);
+    let json = s.run(&["search", "helol", "kind:crate", "--json"]).ok().json();
+    assert_eq!(json["corrected"], serde_json::json!({"helol": "hello"}));
     let json = s.run(&["search", "hello", "--json", "--explain"]).ok().json();
     let hit = &json["hits"][0];
     assert_eq!((&json["total"], &json["generation"], &json["query"]), (&1.into(), &1.into(), &"hello".into()));
