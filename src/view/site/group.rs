@@ -233,9 +233,6 @@ pub(crate) fn rows(maker: &Maker, package: &Parsed, downloads: Option<u64>) -> R
         yanked: shown.yanked.is_some(),
     };
     let label = &package.label;
-    let entry = |read: fn(&Arc<str>, &str) -> Option<Entry>, json: &str| {
-        Arc::new(read(label, json).unwrap_or_else(|| unreachable!("a row is of the form that is read")))
-    };
     let (mut keywords, mut categories) = (BTreeMap::new(), BTreeMap::new());
     for (texts, into) in [(&shown.keywords, &mut keywords), (&shown.categories, &mut categories)] {
         for text in texts.iter().filter(|t| !t.trim().is_empty()) {
@@ -245,13 +242,14 @@ pub(crate) fn rows(maker: &Maker, package: &Parsed, downloads: Option<u64>) -> R
     for (what, texts) in [("k", keywords), ("c", categories)] {
         for (slug, text) in texts {
             card.text = Some(text);
-            out.placed.insert(format!("{what}/{slug}"), entry(Entry::listed, &to_row(&card)));
+            let entry = Entry::in_list(label, &to_row(&card), (card.yanked, downloads));
+            out.placed.insert(format!("{what}/{slug}"), Arc::new(entry));
         }
     }
     card.text = None;
     card.releases = Some(package.records.iter().filter(|r| r.removed.is_none()).count() as u64);
     out.plain = Some((format!("b/{}", package.bucket), to_row(&card)));
-    let name = entry(Entry::dependent, &to_row(&card.name));
+    let name = Arc::new(Entry::of_dependent(label, &to_row(&card.name)));
     for dependency in &shown.dependencies {
         if let Some(target) = target(maker, shown, dependency) {
             out.placed.insert(format!("d/{target}"), Arc::clone(&name));
