@@ -141,7 +141,7 @@ impl Store {
             return Err(Error::new(ErrorKind::Invalid, format!("{self} is no folder")));
         };
         cpu::run(move || {
-            let written = files.par_iter().map(|file| {
+            let written = files.into_par_iter().map(|file| {
                 let path = folder.join(file.key.as_str());
                 let written = if fresh { create(&path, &file.bytes) } else { replace(&path, &file.bytes) };
                 written.map_err(|e| Error::io("write", &path, e))

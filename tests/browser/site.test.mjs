@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { HOSTILE, LONGEST, RAN, RTL } from "./sources.mjs";
+import { HOSTILE, LONGEST, RAN, RTL, WORD } from "./sources.mjs";
 import { axe, below, launch, open, overflow, picture, serve } from "./support.mjs";
 
 let server, proxy, browser;
@@ -64,6 +64,21 @@ for (const where of ["at the root", "below a sub-path"]) {
       await page.locator(".menu .hit").first().click();
       await page.waitForURL(/p\/pack\/order-workflow-pack\.html$/);
       assert.match(await page.locator("h1").textContent(), /order-workflow-pack/);
+      await fine();
+      await page.context().close();
+    });
+
+    it("cuts long words where the program does, after so many bytes", async () => {
+      const { page, go, fine } = await open(browser, site());
+      await go("index.html");
+      await ask(page, `${WORD.same}一二三四五`);
+      assert.deepEqual(await names(page), [WORD.name]);
+      // Some letters less, and what follows does tell.
+      await ask(page, `${WORD.same.slice(5)}一二三四五`);
+      assert.deepEqual(await names(page), []);
+      // A name of more than that, as a whole.
+      await ask(page, LONGEST);
+      assert.equal((await names(page))[0], LONGEST);
       await fine();
       await page.context().close();
     });

@@ -17,6 +17,8 @@ export const HOSTILE = {
 };
 export const LONGEST = "com.example." + "very-long-name-".repeat(7) + "indeed-yes";
 export const RTL = { name: "mirror-text", summary: "حزمة قوالب للتقارير 📦🚀 with 日本語 in it" };
+// Of 48 bytes in UTF-8, as long as a word is at most: what comes after that tells no two words apart.
+export const WORD = { name: "one-long-word", same: "語".repeat(16) };
 
 const HOSTILE_README = `# Hostile ${SCRIPT}
 
@@ -116,6 +118,7 @@ function write_sources(folder) {
   pack(folder, { ...HOSTILE, keywords, categories, homepage: `javascript:${RAN}` }, HOSTILE_README);
   pack(folder, { name: LONGEST, summary: `Unbroken${"unbroken".repeat(25)}`, keywords: ["k".repeat(90)], categories: ["web"] }, "# Long");
   pack(folder, { ...RTL, categories: ["web"] }, "# مرحبا\n\nهذه الحزمة تنشئ التقارير.\n\n日本語の説明。 🎉\n");
+  pack(folder, { name: WORD.name, summary: `${WORD.same}甲乙丙丁戊` });
   pack(folder, { name: "gone-already", summary: "Gone, whatever it was" });
   pack(folder, { name: "gone-soon", summary: "Still there" });
   pack(folder, { name: "withdrawn", summary: "Published by mistake", categories: ["science"] }, "# withdrawn");

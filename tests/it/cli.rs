@@ -6,6 +6,7 @@ mod collect;
 mod config;
 mod doctor;
 mod errors;
+mod ggen;
 mod install;
 mod lifecycle;
 mod mirror;

@@ -1,7 +1,7 @@
 //! What `init --template` writes out: nginx runs by it, and the rest is what its readers take it for.
 
 mod files;
-mod nginx;
+pub(crate) mod nginx;
 
 use crate::cli::Sandbox;
 use serde_json::json;

@@ -13,7 +13,7 @@ pub(crate) use packages::{
 };
 pub(crate) use search::{Search, Sort};
 pub(crate) use tuning::{Limits, Tuning};
-pub(crate) use views::{Address, CargoConfig, PublicKey, ViewArgs, Views};
+pub(crate) use views::{Address, CargoConfig, GgenConfig, PublicKey, ViewArgs, Views};
 
 use crate::template::Template;
 use clap::{
@@ -103,6 +103,8 @@ pub(crate) enum Verb {
     Views(Views),
     /// Print what Cargo has to be told of the registry
     CargoConfig(CargoConfig),
+    /// Print, or write, what ggen has to be told of the packs that are installed
+    GgenConfig(GgenConfig),
     /// Take away what no generation that is kept needs: first mark it, and two days later move it to the trash
     Gc(Gc),
     /// Show a package

@@ -17,6 +17,7 @@ mod failure;
 mod fetch;
 mod files;
 mod gc;
+mod ggen_config;
 mod history;
 mod info;
 mod init;
@@ -223,6 +224,7 @@ async fn run(cli: Cli, settings: Settings) -> Result<Code, Failure> {
         Verb::Refresh(args) => refresh::run(args, settings).await,
         Verb::Views(args) => views::run(args, settings).await,
         Verb::CargoConfig(args) => cargo_config::run(args, settings),
+        Verb::GgenConfig(args) => ggen_config::run(args, settings),
         Verb::Resolve(args) => resolve::run(args, settings).await,
         Verb::Install(args) => install::run(args, settings).await,
         Verb::Update(args) => install::update(args, settings).await,

@@ -33,7 +33,7 @@ use std::{
     sync::Arc,
 };
 
-/// So many pages, or groups, are in memory as files at once.
+/// So many groups are in memory as files at once.
 const LOT: usize = 1024;
 
 type Row = Arc<str>;
@@ -325,10 +325,10 @@ impl Attempt<'_> {
 }
 
 /// The file of that key once nothing belongs there; `None` for one that is not ours.
-fn gone_file(key: &str, missing: &str) -> Option<File> {
+fn gone_file(key: &str, missing: &Bytes) -> Option<File> {
     let (folder, name) = key.split_once('/')?;
     let bytes = match (folder, name.rsplit_once('.').map(|(_, ending)| ending)) {
-        ("c" | "k" | "p", Some("html")) => missing.to_owned().into(),
+        ("c" | "k" | "p", Some("html")) => missing.clone(),
         ("p", Some("atom")) | ("search" | "site", Some("json")) | ("assets", _) => Bytes::new(),
         _ => return None,
     };

@@ -5,27 +5,58 @@ use crate::{
     format::keys,
     package::{Record, Timestamp},
 };
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 /// So many releases are in the feed of a package.
 const ENTRIES: usize = 50;
 
-/// A text in XML: escaped, and without what XML has no room for.
-pub(super) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\t' | '\n' | '\r' => out.push(c),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
-            c => out.push(c),
+/// Bytes at which a text has to be looked at: what is escaped, what is no text, and what characters begin with that XML has no
+/// room for.
+const LOOKED_AT: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        table[byte] = !matches!(byte as u8, b'\t' | b'\n' | b'\r');
+        byte += 1;
+    }
+    let others = [b'&', b'<', b'>', b'"', b'\'', 0x7f, 0xc2, 0xef];
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
+/// A text in XML: escaped, and without what XML has no room for. Most texts are right as they are.
+pub(super) fn escape(text: &str) -> Cow<'_, str> {
+    let next = |text: &str| text.bytes().position(|b| LOOKED_AT[usize::from(b)]);
+    let Some(mut at) = next(text) else { return Cow::Borrowed(text) };
+    let mut out = String::with_capacity(text.len() + 32);
+    let mut rest = text;
+    loop {
+        // No byte in the table is in the middle of a character.
+        let (plain, from) = rest.split_at(at);
+        out.push_str(plain);
+        let mut chars = from.chars();
+        match chars.next() {
+            Some('&') => out.push_str("&amp;"),
+            Some('<') => out.push_str("&lt;"),
+            Some('>') => out.push_str("&gt;"),
+            Some('"') => out.push_str("&quot;"),
+            Some('\'') => out.push_str("&#39;"),
+            Some(c) if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
+            Some(c) => out.push(c),
+            None => {}
+        }
+        rest = chars.as_str();
+        match next(rest) {
+            Some(further) => at = further,
+            None => break,
         }
     }
-    out
+    out.push_str(rest);
+    Cow::Owned(out)
 }
 
 struct Entry {
@@ -38,7 +69,8 @@ struct Entry {
 }
 
 fn atom(site: &Site, key: &str, (title, page): (&str, &str), entries: &[Entry]) -> String {
-    let own = escape(&format!("{}/{key}", site.base));
+    let own = format!("{}/{key}", site.base);
+    let own = escape(&own);
     let updated = entries.iter().map(|e| e.updated).max().unwrap_or(Timestamp::from_unix(0));
     let mut out = format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<feed xmlns=\"http://www.w3.org/2005/Atom\">\n<id>{own}</id>\n<title>{}</title>\n\
@@ -138,7 +170,8 @@ pub(super) fn robots(base: &str) -> String {
 pub(super) fn opensearch(site: &Site) -> String {
     // Its short name has at most 16 letters.
     let short: String = site.title.chars().take(16).collect();
-    let (base, icon) = (escape(&site.base), escape(&format!("{}/assets/icon.svg", site.base)));
+    let icon = format!("{}/assets/icon.svg", site.base);
+    let (base, icon) = (escape(&site.base), escape(&icon));
     format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<OpenSearchDescription xmlns=\"http://a9.com/-/spec/opensearch/1.1/\">\n\
          <ShortName>{}</ShortName>\n<Description>{}</Description>\n<InputEncoding>UTF-8</InputEncoding>\n<Image type=\"image/svg+xml\">{icon}</Image>\n\

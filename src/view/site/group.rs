@@ -177,8 +177,11 @@ pub(super) struct Size {
 }
 
 pub(super) fn to_row(value: &impl Serialize) -> Arc<str> {
+    // With room for most: what grows is moved, and threads wait for each other over that.
+    let mut text = Vec::with_capacity(512);
     // Texts, numbers and lists of such: this cannot fail.
-    serde_json::to_string(value).unwrap_or_else(|e| unreachable!("a row serialises: {e}")).into()
+    serde_json::to_writer(&mut text, value).unwrap_or_else(|e| unreachable!("a row serialises: {e}"));
+    std::str::from_utf8(&text).unwrap_or_else(|e| unreachable!("JSON is text: {e}")).into()
 }
 
 pub(super) fn from_row<T: DeserializeOwned>(group: &str, row: &str) -> Result<T, Broken> {
@@ -233,9 +236,6 @@ pub(crate) fn rows(maker: &Maker, package: &Parsed, downloads: Option<u64>) -> R
         yanked: shown.yanked.is_some(),
     };
     let label = &package.label;
-    let entry = |read: fn(&Arc<str>, &str) -> Option<Entry>, json: &str| {
-        Arc::new(read(label, json).unwrap_or_else(|| unreachable!("a row is of the form that is read")))
-    };
     let (mut keywords, mut categories) = (BTreeMap::new(), BTreeMap::new());
     for (texts, into) in [(&shown.keywords, &mut keywords), (&shown.categories, &mut categories)] {
         for text in texts.iter().filter(|t| !t.trim().is_empty()) {
@@ -245,16 +245,17 @@ pub(crate) fn rows(maker: &Maker, package: &Parsed, downloads: Option<u64>) -> R
     for (what, texts) in [("k", keywords), ("c", categories)] {
         for (slug, text) in texts {
             card.text = Some(text);
-            out.placed.insert(format!("{what}/{slug}"), entry(Entry::listed, &to_row(&card)));
+            let entry = Entry::in_list(label, &to_row(&card), (card.yanked, downloads));
+            out.placed.insert([what, "/", &slug].concat(), Arc::new(entry));
         }
     }
     card.text = None;
     card.releases = Some(package.records.iter().filter(|r| r.removed.is_none()).count() as u64);
-    out.plain = Some((format!("b/{}", package.bucket), to_row(&card)));
-    let name = entry(Entry::dependent, &to_row(&card.name));
+    out.plain = Some((["b/", &package.bucket].concat(), to_row(&card)));
+    let name = Arc::new(Entry::of_dependent(label, &to_row(&card.name)));
     for dependency in &shown.dependencies {
         if let Some(target) = target(maker, shown, dependency) {
-            out.placed.insert(format!("d/{target}"), Arc::clone(&name));
+            out.placed.insert(["d/", &target].concat(), Arc::clone(&name));
         }
     }
     let facts = Facts {
@@ -268,7 +269,7 @@ pub(crate) fn rows(maker: &Maker, package: &Parsed, downloads: Option<u64>) -> R
     };
     let (found, shards) = search::row(label, &facts);
     let found = Arc::new(found);
-    out.placed.extend(shards.into_iter().map(|shard| (format!("s/{shard}"), Arc::clone(&found))));
+    out.placed.extend(shards.into_iter().map(|shard| (["s/", &shard].concat(), Arc::clone(&found))));
     out
 }
 

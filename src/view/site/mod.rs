@@ -5,6 +5,7 @@
 //! the rows of a group are one file (`site/<group>.json`), and what the group's pages show follows from its rows. So one release
 //! more touches the groups of its package and no others; `publish/views/site.rs` reads their rows, changes those, and writes.
 
+mod draw;
 mod feed;
 mod group;
 mod laid;
@@ -113,7 +114,7 @@ impl Maker {
     }
 
     /// What stands in the place of a page that shows nothing any more: nothing is ever deleted.
-    pub(crate) fn missing(&self) -> Result<String, Error> {
+    pub(crate) fn missing(&self) -> Result<Bytes, Error> {
         page::missing(self)
     }
 

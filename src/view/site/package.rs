@@ -228,9 +228,15 @@ fn named(what: &str, texts: &[String]) -> Vec<Named> {
 
 /// A JSON document that may stand in an element `script`: nothing in it ends that, or begins a comment.
 fn json_in_script(value: &serde_json::Value) -> String {
+    let mut out = value.to_string();
     let escaped =
-        [("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u{2028}", "\\u2028"), ("\u{2029}", "\\u2029")];
-    escaped.into_iter().fold(value.to_string(), |text, (from, to)| text.replace(from, to))
+        [('<', "\\u003c"), ('>', "\\u003e"), ('&', "\\u0026"), ('\u{2028}', "\\u2028"), ('\u{2029}', "\\u2029")];
+    for (from, to) in escaped {
+        if out.contains(from) {
+            out = out.replace(from, to);
+        }
+    }
+    out
 }
 
 fn json_ld(maker: &Maker, label: &str, context: &PackageContext<'_>) -> Safe {

@@ -7,6 +7,7 @@ use super::{
     search::encoded,
 };
 use crate::{Error, format::keys, package::Timestamp, view::File};
+use bytes::Bytes;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -52,7 +53,7 @@ pub(super) fn render(
     key: &str,
     (title, description): (&str, &str),
     rest: impl Serialize,
-) -> Result<String, Error> {
+) -> Result<Bytes, Error> {
     let site = &maker.site;
     let title = if title.is_empty() { site.title.clone() } else { format!("{title} - {}", site.title) };
     let description = if description.is_empty() { site.description.clone() } else { description.to_owned() };
@@ -71,11 +72,11 @@ pub(super) fn render(
     maker.templates.render(template, Document { site, page, rest })
 }
 
-pub(super) fn missing(maker: &Maker) -> Result<String, Error> {
+pub(super) fn missing(maker: &Maker) -> Result<Bytes, Error> {
     render(maker, "404.html", keys::site::MISSING, ("Not found", ""), Nothing {})
 }
 
-pub(super) fn search(maker: &Maker) -> Result<String, Error> {
+pub(super) fn search(maker: &Maker) -> Result<Bytes, Error> {
     render(maker, "search.html", keys::site::SEARCH, ("Search", ""), Nothing {})
 }
 
@@ -139,7 +140,7 @@ struct Counts {
 /// So many of the newest packages stand on the home page; the feed has more.
 const NEWEST: usize = 12;
 
-pub(super) fn home(maker: &Maker, sum: &Sum, categories: &[Size]) -> Result<String, Error> {
+pub(super) fn home(maker: &Maker, sum: &Sum, categories: &[Size]) -> Result<Bytes, Error> {
     let home = Home {
         counts: Counts { packages: sum.packages, releases: sum.releases, packs: sum.packs, crates: sum.crates },
         newest: sum.newest.iter().take(NEWEST).map(card).collect(),
@@ -189,7 +190,7 @@ pub(super) fn list(
     prefix: &str,
     part: &Part,
     packages: &[Listed],
-) -> Result<String, Error> {
+) -> Result<Bytes, Error> {
     let href = |prefix: &str| keys::site::list(what, slug, &encoded(prefix));
     let key = href(prefix);
     let below = part.below.iter();
@@ -216,7 +217,7 @@ pub(super) fn list(
     render(maker, "list.html", &key, (&title, &description), Rest { list })
 }
 
-pub(super) fn groups(maker: &Maker, what: &str, all: &[Size]) -> Result<String, Error> {
+pub(super) fn groups(maker: &Maker, what: &str, all: &[Size]) -> Result<Bytes, Error> {
     #[derive(Serialize)]
     struct Rest<'a> {
         groups: Vec<Group<'a>>,

@@ -93,6 +93,11 @@ impl Entry {
     }
 
     /// The row of a package in a list.
+    pub(super) fn in_list(label: &Arc<str>, json: &str, (yanked, downloads): (bool, Option<u64>)) -> Self {
+        Self { yanked, downloads: downloads.unwrap_or(0), length: label.len(), ..Self::new(label, json) }
+    }
+
+    /// The same, of what is stored.
     pub(super) fn listed(label: &Arc<str>, json: &str) -> Option<Self> {
         #[derive(Deserialize)]
         struct Standing {
@@ -102,13 +107,18 @@ impl Entry {
             yanked: bool,
         }
         let Standing { downloads, yanked } = serde_json::from_str(json).ok()?;
-        Some(Self { yanked, downloads: downloads.unwrap_or(0), length: label.len(), ..Self::new(label, json) })
+        Some(Self::in_list(label, json, (yanked, downloads)))
     }
 
     /// The row of a package that depends on another one; the row is its name.
+    pub(super) fn of_dependent(label: &Arc<str>, json: &str) -> Self {
+        Self::new(label, json)
+    }
+
+    /// The same, of what is stored.
     pub(super) fn dependent(label: &Arc<str>, json: &str) -> Option<Self> {
         serde_json::from_str::<Cow<'_, str>>(json).ok()?;
-        Some(Self::new(label, json))
+        Some(Self::of_dependent(label, json))
     }
 
     pub(super) fn rank(&self) -> Rank<'_> {

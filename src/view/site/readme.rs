@@ -143,6 +143,7 @@ fn anchor_of(heading: &str) -> String {
 fn markdown(text: &str, places: &Places) -> String {
     let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
     let mut writer = Writer::new(places);
+    writer.out.reserve(text.len() + text.len() / 8);
     for event in Parser::new_ext(text, options) {
         writer.event(event);
     }

@@ -39,8 +39,8 @@ pub(super) fn row(label: &Arc<str>, package: &Facts) -> (Entry, BTreeSet<String>
     ]);
     let entry = Entry::found(label, &row.to_string()).unwrap_or_else(|| unreachable!("it is of the form that is read"));
     let (names, texts) = entry.words();
-    let names = names.iter().map(|w| format!("n-{}", encoded(top(w, NAME_LETTERS))));
-    let texts = texts.iter().map(|w| format!("t-{}", encoded(top(w, TEXT_LETTERS))));
+    let names = names.iter().map(|w| ["n-", &encoded(top(w, NAME_LETTERS))].concat());
+    let texts = texts.iter().map(|w| ["t-", &encoded(top(w, TEXT_LETTERS))].concat());
     let shards = names.chain(texts).collect();
     (entry, shards)
 }

@@ -1,6 +1,6 @@
 //! The templates: those of the program, and over them, file by file, those of an operator.
 
-use super::feed::escape;
+use super::{draw, feed::escape};
 use crate::{Error, ErrorKind, package::Sha256};
 use bytes::Bytes;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, escape_formatter, value::Serde};
@@ -25,6 +25,17 @@ const BUILT_IN: &[(&str, &[u8])] = built_in![
     "base.html",
     "categories.html",
     "home.html",
+    "icons/check.svg",
+    "icons/copy.svg",
+    "icons/down.svg",
+    "icons/feed.svg",
+    "icons/lens.svg",
+    "icons/mark.svg",
+    "icons/next.svg",
+    "icons/out.svg",
+    "icons/shield.svg",
+    "icons/theme.svg",
+    "icons/warn.svg",
     "keywords.html",
     "list.html",
     "macros.html",
@@ -65,7 +76,7 @@ impl Theme {
     }
 
     /// The program's own templates with these files in the place of those of the same names, or beside them: templates
-    /// (`*.html`) and what lies below `assets/`.
+    /// (`*.html`), icons (`icons/*.svg`), and what lies below `assets/`.
     ///
     /// ```
     /// use ggen_marketplace::Theme;
@@ -115,7 +126,8 @@ impl Theme {
             (AutoEscape::Html, Some(text)) if !value.is_safe() => Ok(out.write_str(&escape(text))?),
             _ => escape_formatter(out, state, value),
         });
-        for (name, bytes) in self.files.iter().filter(|(name, _)| !name.starts_with("assets/")) {
+        draw::add_to(&mut environment, &self.files)?;
+        for (name, bytes) in self.files.iter().filter(|(name, _)| name.ends_with(".html") && !name.contains('/')) {
             let text = String::from_utf8(bytes.to_vec()).map_err(|e| {
                 let line = bytes[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
                 Error::new(ErrorKind::Invalid, format!("{name}:{line}: a template has to be UTF-8 text"))
@@ -134,13 +146,14 @@ fn check_name(name: &str) -> Result<(), Error> {
     };
     let placed = match name.split_once('/') {
         None => name.ends_with(".html"),
+        Some(("icons", icon)) => icon.ends_with(".svg") && !icon.contains('/'),
         Some((folder, _)) => folder == "assets",
     };
     if placed && name.split('/').all(plain) && name.len() <= 200 {
         return Ok(());
     }
     Err(Error::new(ErrorKind::Invalid, format!("{name:?} is no file of a web site's templates")).with_hint(
-        "templates are *.html at the top of the folder; everything else belongs into assets/, with a name of letters, digits, -, _ and dots",
+        "templates are *.html at the top of the folder, icons are icons/*.svg; everything else belongs into assets/, with a name of letters, digits, -, _ and dots",
     ))
 }
 
@@ -159,15 +172,20 @@ fn failed(name: &str, e: &minijinja::Error) -> Error {
     )
 }
 
+/// Room for what most pages have, so that none is moved again and again as it grows.
+const PAGE: usize = 16 << 10;
+
 /// Templates that can be rendered.
 pub(crate) struct Templates {
     environment: Environment<'static>,
 }
 
 impl Templates {
-    pub(super) fn render(&self, name: &str, context: impl Serialize) -> Result<String, Error> {
+    pub(super) fn render(&self, name: &str, context: impl Serialize) -> Result<Bytes, Error> {
         let template = self.environment.get_template(name).map_err(|e| failed(name, &e))?;
-        template.render(Serde(context)).map_err(|e| failed(name, &e))
+        let mut out = Vec::with_capacity(PAGE);
+        template.render_captured_to(Serde(context), &mut out).map_err(|e| failed(name, &e))?;
+        Ok(out.into())
     }
 }
 
@@ -179,7 +197,7 @@ mod tests {
     fn every_file_of_the_folder_is_compiled_in() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("templates/site");
         let mut found = Vec::new();
-        for folder in ["", "assets/"] {
+        for folder in ["", "assets/", "icons/"] {
             for entry in std::fs::read_dir(root.join(folder)).unwrap() {
                 let entry = entry.unwrap();
                 if entry.file_type().unwrap().is_file() {
@@ -205,7 +223,9 @@ mod tests {
             ("package.html", "{{ package.name }}\n{{ package.naem|upper }}", "package.html:2: "),
             ("list.html", "{% extends \"basis.html\" %}", "list.html:1: "),
             ("base.html", "<title>\n{{ page.titel }}</title>", "base.html:2: "),
-            ("macros.html", "{% macro icon(name) %}\n\n{{ nothing.x }}{% endmacro %}", "macros.html"),
+            ("macros.html", "{% macro card(c, root, note) %}\n\n{{ nothing.x }}{% endmacro %}", "macros.html:3: "),
+            ("search.html", "a\n{{ icon(\"lense\") }}", "search.html:2: "),
+            ("404.html", "{{ number(\"many\") }}", "404.html:1: "),
             ("404.html", "{{ site.title|no_such_filter }}", "404.html:1: "),
         ] {
             let e = theme(name, text).unwrap_err();
@@ -213,7 +233,17 @@ mod tests {
         }
         let e = Theme::with([("home.html".to_owned(), Bytes::from_static(b"a\n\xff"))].into()).unwrap_err();
         assert!(e.to_string().starts_with("home.html:2: "), "{e}");
-        for name in ["README.md", "x.css", "assets/../x", "assets/", "assets/.x", "sub/x.html", "assets/a b"] {
+        for name in [
+            "README.md",
+            "x.css",
+            "assets/../x",
+            "assets/",
+            "assets/.x",
+            "sub/x.html",
+            "assets/a b",
+            "icons/x.png",
+            "icons/a/b.svg",
+        ] {
             assert!(
                 theme(name, "").unwrap_err().to_string().contains("is no file of a web site's templates"),
                 "{name}"

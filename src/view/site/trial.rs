@@ -94,8 +94,8 @@ fn sample() -> Vec<Parsed> {
 /// So many packages that depend on one.
 fn dependents(count: usize) -> Option<Part> {
     let layout = Layout::of("d/crate/sample")?;
-    let entry = |i| Entry::dependent(&format!("crate/d{i}").into(), &format!("\"d{i}\"")).map(Into::into);
-    parts::all(&layout, (0..count).filter_map(entry)).made.remove("")
+    let entry = |i| Arc::new(Entry::of_dependent(&format!("crate/d{i}").into(), &format!("\"d{i}\"")));
+    parts::all(&layout, (0..count).map(entry)).made.remove("")
 }
 
 /// The home page and the lists of so many packages.

@@ -7,6 +7,7 @@
   const MENU_HITS = 8;
   const PAGE_HITS = 50;
   const DEBOUNCE = 70;
+  const LONGEST = 48;
   const STOP = new Set(
     "a an and are as at be by can for from in into is it its no not of on or s that the this to with you your".split(" "),
   );
@@ -14,9 +15,22 @@
   // ---- words
 
   const cut = (text) => text.split(/[^\p{Alphabetic}\p{N}]+/u).filter(Boolean);
-  const lower = (text) => text.toLowerCase().slice(0, 48);
-  const squash = (text) => cut(text).join("").toLowerCase();
+  const lower = (text) => clip(text.toLowerCase());
+  const squash = (text) => lower(cut(text).join(""));
   const ascii = (c) => c < "\u0080";
+
+  // No word has more bytes than this in UTF-8, and none ends in the middle of a character.
+  function clip(word) {
+    let bytes = 0;
+    let end = 0;
+    for (const c of word) {
+      const code = c.codePointAt(0);
+      bytes += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+      if (bytes > LONGEST) return word.slice(0, end);
+      end += c.length;
+    }
+    return word;
+  }
 
   function nameWords(label) {
     const words = new Set();
@@ -40,7 +54,7 @@
     const telling = all.filter((w) => !STOP.has(w));
     const words = [...new Set(telling.length ? telling : all)];
     const name = text.trim().toLowerCase().replace(/[_\s]/g, "-");
-    return { text, words, name, squashed: squash(text).slice(0, 48) };
+    return { text, words, name, squashed: squash(text) };
   }
 
   // ---- files

@@ -4,7 +4,7 @@ use super::Sandbox;
 use std::{fs, path::Path, process::Stdio, time::Duration};
 
 /// A registry with packs that need each other: `app` needs `base` ^1, `tool` needs `base` *; `base` in three versions.
-fn packs() -> Sandbox {
+pub(super) fn packs() -> Sandbox {
     let s = Sandbox::with_registry();
     for version in ["1.0.0", "1.1.0", "2.0.0"] {
         pack(&s, "base", version, "");
@@ -15,7 +15,7 @@ fn packs() -> Sandbox {
     s
 }
 
-fn pack(s: &Sandbox, name: &str, version: &str, needs: &str) {
+pub(super) fn pack(s: &Sandbox, name: &str, version: &str, needs: &str) {
     let folder = format!("packages/{name}-{version}");
     s.write(
         &format!("{folder}/pack.toml"),

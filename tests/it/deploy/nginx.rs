@@ -1,6 +1,6 @@
 //! A real nginx, run by the template as it is written out, asked by hand.
 
-use crate::{cli::Sandbox, support::cargo::real_cargo};
+use crate::cli::Sandbox;
 use ggen_marketplace::{Client, ClientOptions, Store};
 use std::{
     io::{Read as _, Write as _},
@@ -13,7 +13,7 @@ const FOREVER: &str = "public, max-age=31536000, immutable";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// The program, where there is one.
-fn program() -> Option<&'static str> {
+pub(crate) fn program() -> Option<&'static str> {
     let there = |p: &&str| Command::new(p).arg("-v").stderr(Stdio::null()).status().is_ok_and(|s| s.success());
     let found = ["nginx", "/usr/sbin/nginx"].into_iter().find(there);
     if found.is_none() {
@@ -23,10 +23,10 @@ fn program() -> Option<&'static str> {
 }
 
 /// nginx over the registry of a sandbox, until it is dropped.
-struct Nginx {
+pub(crate) struct Nginx {
     process: Child,
     port: u16,
-    url: String,
+    pub(crate) url: String,
 }
 
 /// What was answered.
@@ -49,6 +49,11 @@ impl Answer {
 impl Nginx {
     /// Writes the template for a free port of this machine and for that path, and runs it.
     fn start(program: &str, s: &mut Sandbox, path: &str) -> Self {
+        Self::start_with(program, s, path, &|_| {})
+    }
+
+    /// The same, with what somebody changed in what was written.
+    pub(crate) fn start_with(program: &str, s: &mut Sandbox, path: &str, change: &dyn Fn(&Sandbox)) -> Self {
         // Workers of one who runs this as root are somebody else: they have to be let in, as on any server.
         #[cfg(unix)]
         std::fs::set_permissions(s.path("."), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
@@ -59,6 +64,7 @@ impl Nginx {
             s.set("GGEN_MARKET_REGISTRY", &url);
             s.run(&["init", "--template", "nginx", "--force"]).ok();
             s.set("GGEN_MARKET_REGISTRY", "");
+            change(s);
             let nginx = |more: &[&str]| {
                 let mut command = Command::new(program);
                 command.args(["-e", "stderr", "-p", "deploy/nginx", "-c", "nginx.conf"]).args(more);
@@ -344,35 +350,4 @@ fn a_registry_may_stand_below_a_path() {
     assert_eq!(nginx.get("/some.path/ggen/log/0000000001").header("cache-control"), Some(FOREVER));
     assert_eq!(nginx.get("/some-path/ggen/checkpoint").status, 404);
     assert_eq!(nginx.get("/some.path/ggen/../../../ggen-market.toml").status, 400);
-}
-
-/// What Cargo asks for goes through the whole of it: the index compressed, its tags weak, the archives as they are.
-#[test]
-fn the_real_cargo_reads_its_view_through_nginx() {
-    let Some(program) = program() else { return };
-    let mut s = Sandbox::published();
-    let nginx = Nginx::start(program, &mut s, "/ggen");
-    let address = ["--public-url", nginx.url.as_str()];
-    s.run(&[&["views", "--views", "cargo"], &address[..]].concat()).ok();
-    let config = s.run(&[&["cargo-config", "--name", "ours"], &address[..]].concat()).ok().out;
-    s.write("cargo-home/config.toml", config);
-    let manifest = "[package]\nname = \"project\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[dependencies]\nhello = { version = \"1\", registry = \"ours\" }\n";
-    s.write("project/Cargo.toml", manifest);
-    s.write("project/src/lib.rs", "");
-    let cargo = |verb: &str| {
-        let mut command = real_cargo(&s.path("cargo-home"));
-        command.arg(verb).current_dir(s.path("project"));
-        let out = command.output().unwrap();
-        assert!(out.status.success(), "{verb}: {}", String::from_utf8_lossy(&out.stderr));
-    };
-    cargo("generate-lockfile");
-    assert!(s.read("project/Cargo.lock").contains("name = \"hello\"\nversion = \"1.1.0\""));
-    cargo("fetch");
-    let line = s.read("registry/cargo/he/ll/hello");
-    // Of a size that is not the same, since nginx makes its tags of whole seconds and sizes.
-    s.run(&[&["yank", "hello@1.1.0", "--views", "cargo"], &address[..]].concat()).ok();
-    assert_ne!(s.read("registry/cargo/he/ll/hello"), line);
-    std::fs::remove_file(s.path("project/Cargo.lock")).unwrap();
-    cargo("generate-lockfile");
-    assert!(s.read("project/Cargo.lock").contains("name = \"hello\"\nversion = \"1.0.0\""));
 }

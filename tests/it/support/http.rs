@@ -40,7 +40,6 @@ pub(crate) enum Manner {
 pub(crate) struct Server {
     pub(crate) url: String,
     asked: Arc<Mutex<Vec<String>>>,
-    answered: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
@@ -59,33 +58,23 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let answered = Arc::new(Mutex::new(Vec::new()));
-        let (shared, folder) = ((Arc::clone(&asked), Arc::clone(&answered)), folder.to_owned());
+        let (shared, folder) = (Arc::clone(&asked), folder.to_owned());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (folder, (asked, answered)) = (folder.clone(), shared.clone());
-                tokio::spawn(async move { connection(stream, &folder, manner, (&asked, &answered)).await });
+                let (folder, asked) = (folder.clone(), Arc::clone(&shared));
+                tokio::spawn(async move { connection(stream, &folder, manner, &asked).await });
             }
         });
-        Self { url, asked, answered }
+        Self { url, asked }
     }
 
     /// What was asked since the last call: method and path.
     pub(crate) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.asked.lock().unwrap())
     }
-
-    /// What was answered since the last call: status and path, in order.
-    pub(crate) fn answered(&self) -> Vec<String> {
-        let mut all = std::mem::take(&mut *self.answered.lock().unwrap());
-        all.sort();
-        all
-    }
 }
 
-type Log = Mutex<Vec<String>>;
-
-async fn connection(stream: TcpStream, folder: &Path, manner: Manner, (asked, answered): (&Log, &Log)) {
+async fn connection(stream: TcpStream, folder: &Path, manner: Manner, asked: &Mutex<Vec<String>>) {
     let mut stream = BufReader::new(stream);
     while let Some(Question { method, path, known, token }) = question(&mut stream).await {
         let before = {
@@ -108,7 +97,6 @@ async fn connection(stream: TcpStream, folder: &Path, manner: Manner, (asked, an
             (_, Some(_)) if known.is_some() && known == tag => ("304 Not Modified".into(), &[][..]),
             (_, Some(bytes)) => ("200 OK".into(), &bytes[..]),
         };
-        answered.lock().unwrap().push(format!("{} {path}", &status[..3]));
         let chunked = matches!(manner, Manner::Chunked | Manner::Endless) && status.starts_with("200");
         let mut head = format!("HTTP/1.1 {status}\r\nLast-Modified: Mon, 23 Nov 2026 00:00:00 GMT\r\n");
         head += &tag.map(|tag| format!("ETag: {tag}\r\n")).unwrap_or_default();

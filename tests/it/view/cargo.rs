@@ -1,21 +1,19 @@
 //! `cargo/`, line by line and read by the real Cargo.
 
+mod built;
+mod host;
 mod lines;
 mod real;
 
-use crate::support::{
-    cargo::real_cargo,
-    http::{Manner, Server},
-    tarball::Tarball,
-    world::World,
-};
+use crate::support::{cargo::real_cargo, http::Manner, tarball::Tarball, world::World};
 use ggen_marketplace::{
     BuildOptions, CargoDependencies, Registry, Report, Store, View, ViewOptions, package::PackageSpec,
 };
+use host::{By, Host};
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Output,
+    process::{Command, Output},
 };
 
 /// A registry in a folder, served, and a project of somebody who uses it.
@@ -23,31 +21,32 @@ struct Desk {
     world: World,
     registry: Registry,
     options: BuildOptions,
-    server: Server,
+    _host: Host,
 }
 
 impl Desk {
     async fn new(change: impl FnOnce(&mut ViewOptions)) -> Self {
-        Self::in_manner(Manner::Proper, change).await
+        Self::served(By::Tests(Manner::Proper), change).await.unwrap()
     }
 
-    async fn in_manner(manner: Manner, change: impl FnOnce(&mut ViewOptions)) -> Self {
+    /// `None` where there is no such server on this machine.
+    async fn served(by: By, change: impl FnOnce(&mut ViewOptions)) -> Option<Self> {
         let world = World::without_registry();
         let folder = world.dir.path().join("registry");
         let store = Store::create(folder.to_str().unwrap()).unwrap();
         let registry = world.registry_in(store);
-        let server = Server::with(&folder, manner).await;
+        let host = Host::start(&folder, by).await?;
         let mut options = world.options.clone();
-        let mut views = ViewOptions::new(&[View::Cargo], Some(&server.url)).unwrap();
+        let mut views = ViewOptions::new(&[View::Cargo], Some(&host.url)).unwrap();
         change(&mut views);
         options.views = Some(views);
         registry.init(&options).await.unwrap();
         fs::create_dir_all(world.dir.path().join("project/src")).unwrap();
         fs::create_dir_all(world.dir.path().join("cargo-home")).unwrap();
-        let desk = Self { world, registry, options, server };
+        let desk = Self { world, registry, options, _host: host };
         let index = desk.options.views.as_ref().unwrap().cargo_index().unwrap();
         desk.cargo_config(&format!("[registries.ours]\nindex = \"{index}\"\n"));
-        desk
+        Some(desk)
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -85,17 +84,39 @@ impl Desk {
         fs::write(self.path("project/src/main.rs"), main).unwrap();
     }
 
-    async fn cargo(&self, args: &[&str]) -> Output {
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = real_cargo(&self.path("cargo-home"));
-        command.args(args).current_dir(self.path("project"));
-        command.env("CARGO_INCREMENTAL", "0");
-        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+        command.args(args).current_dir(self.path("project")).env("CARGO_INCREMENTAL", "0");
+        command
+    }
+
+    async fn cargo(&self, args: &[&str]) -> Output {
+        run(self.command(args)).await
     }
 
     async fn cargo_ok(&self, args: &[&str]) -> String {
         let out = self.cargo(args).await;
         assert!(out.status.success(), "{args:?}: {}", said(&out));
         said(&out)
+    }
+
+    /// What Cargo asks for over HTTP, and the answers' status, by its own log. Neither is in the order of the other.
+    async fn cargo_asks(&self, args: &[&str]) -> (Vec<String>, Vec<String>) {
+        let mut command = self.command(args);
+        command.env("CARGO_HTTP_DEBUG", "true").env("CARGO_LOG", "network=debug");
+        let out = run(command).await;
+        assert!(out.status.success(), "{args:?}: {}", said(&out));
+        let said = said(&out);
+        let after = |mark: &str| {
+            let found = said.lines().filter_map(|l| l.split_once(mark)?.1.split(' ').nth(1));
+            let mut found: Vec<_> = found.map(str::to_owned).collect();
+            found.sort();
+            found
+        };
+        (
+            after("http-debug: > GET").iter().map(|p| p.rsplit('/').next().unwrap().to_owned()).collect(),
+            after("http-debug: < HTTP/"),
+        )
     }
 
     fn lock(&self) -> String {
@@ -109,6 +130,10 @@ impl Desk {
     }
 }
 
+async fn run(mut command: Command) -> Output {
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
 fn said(out: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
 }
@@ -119,8 +144,17 @@ fn locks(lock: &str, name: &str, version: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cargo_adds_locks_fetches_builds_and_updates() {
-    let desk = Desk::new(|_| {}).await;
+async fn cargo_does_all_it_can_over_the_programs_own_server() {
+    all_that_cargo_can(By::Serve).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cargo_does_all_it_can_over_nginx() {
+    all_that_cargo_can(By::Nginx(None)).await;
+}
+
+/// Crates that depend on each other in every way.
+fn add_crates(desk: &Desk) {
     desk.add("alpha", "1.0.0", "", &[("src/lib.rs", "pub fn a() -> u32 { 1 }")]);
     // Upper case and an underscore; a dependency by another name; a feature of each kind.
     desk.add(
@@ -145,6 +179,12 @@ async fn cargo_adds_locks_fetches_builds_and_updates() {
     desk.add("a", "1.0.0", "", &[("src/lib.rs", "")]);
     desk.add("ab", "1.0.0", "", &[("src/lib.rs", "")]);
     desk.add("abc", "1.0.0", "", &[("src/lib.rs", "")]);
+}
+
+/// Adds, looks up, locks, fetches, builds, updates; yanked releases, and an archive that was changed.
+async fn all_that_cargo_can(by: By) {
+    let Some(desk) = Desk::served(by, |_| {}).await else { return };
+    add_crates(&desk);
     let report = desk.build().await;
     assert_eq!((report.views[0].files, report.views[0].notes.as_slice()), (8, &[][..]));
 
@@ -163,13 +203,10 @@ async fn cargo_adds_locks_fetches_builds_and_updates() {
     let ran = desk.cargo_ok(&["run", "--quiet", "--offline"]).await;
     assert_eq!(ran.trim(), "2 1");
 
-    // What did not change is not sent again.
-    desk.server.answered();
-    desk.cargo_ok(&["update"]).await;
-    let answers = desk.server.answered();
-    assert!(answers.contains(&"304 /cargo/al/ph/alpha".to_owned()), "{answers:?}");
-    assert!(answers.contains(&"200 /cargo/config.json".to_owned()), "{answers:?}");
-    assert!(!answers.iter().any(|a| a.starts_with("200") && !a.ends_with("config.json")), "{answers:?}");
+    // What did not change is not sent again; but for the configuration, which Cargo always wants anew.
+    let (asked, answered) = desk.cargo_asks(&["update"]).await;
+    assert_eq!(asked, ["a", "ab", "abc", "alpha", "beta_x", "config.json", "gamma", "nowhere"]);
+    assert_eq!(answered, ["200", "304", "304", "304", "304", "304", "304", "304"]);
 
     desk.add("alpha", "1.1.0", "", &[("src/lib.rs", "pub fn a() -> u32 { 10 }")]);
     assert_eq!(desk.build().await.views[0].files, 1);
@@ -185,46 +222,58 @@ async fn cargo_adds_locks_fetches_builds_and_updates() {
     desk.cargo_ok(&["generate-lockfile"]).await;
     assert!(locks(&desk.lock(), "alpha", "1.0.0"), "{}", desk.lock());
 
-    // What is not there is told to be so, and a name in the wrong case as well.
+    // What is not there is told to be so.
     let out = desk.cargo(&["add", "--registry", "ours", "nothing-of-that-name"]).await;
     assert!(!out.status.success() && said(&out).contains("could not be found"), "{}", said(&out));
+    refuses_what_was_changed(&desk).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn cargo_refuses_an_archive_that_was_changed() {
-    let desk = Desk::new(|_| {}).await;
-    desk.add("alpha", "1.0.0", "", &[("src/lib.rs", "")]);
-    desk.build().await;
-    desk.project("alpha = { version = \"1\", registry = \"ours\" }\n", "fn main() {}");
+async fn refuses_what_was_changed(desk: &Desk) {
     let line = fs::read_to_string(desk.path("registry/cargo/al/ph/alpha")).unwrap();
-    let cksum = serde_json::from_str::<serde_json::Value>(&line).unwrap()["cksum"].as_str().unwrap().to_owned();
-    fs::write(desk.path("registry/blobs/sha256").join(&cksum), "other bytes").unwrap();
+    let line: serde_json::Value = serde_json::from_str(line.lines().next().unwrap()).unwrap();
+    let archive = desk.path("registry/blobs/sha256").join(line["cksum"].as_str().unwrap());
+    fs::write(archive, "other bytes").unwrap();
+    fs::remove_dir_all(desk.path("cargo-home/registry")).unwrap();
     let out = desk.cargo(&["fetch"]).await;
-    assert!(
-        !out.status.success() && said(&out).contains("failed to verify the checksum of `alpha v1.0.0"),
-        "{}",
-        said(&out)
-    );
+    let refused = "failed to verify the checksum of `alpha v1.0.0";
+    assert!(!out.status.success() && said(&out).contains(refused), "{}", said(&out));
 }
+
+const TOKEN: &str = "Bearer open-sesame";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cargo_logs_in_to_a_private_registry() {
-    let desk = Desk::in_manner(Manner::Locked("Bearer open-sesame"), |v| v.cargo_auth = true).await;
-    desk.add("alpha", "1.0.0", "", &[("src/lib.rs", "")]);
+    logs_in(By::Tests(Manner::Locked(TOKEN))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cargo_logs_in_to_a_private_registry_behind_nginx() {
+    logs_in(By::Nginx(Some(TOKEN))).await;
+}
+
+/// To a server that answers nothing to those who do not send the token: neither index nor archives.
+async fn logs_in(by: By) {
+    let Some(desk) = Desk::served(by, |v| v.cargo_auth = true).await else { return };
+    desk.add("alpha", "1.0.0", "", &[("src/lib.rs", "pub const A: u32 = 3;")]);
     desk.build().await;
-    desk.project("alpha = { version = \"1\", registry = \"ours\" }\n", "fn main() {}");
+    desk.project("alpha = { version = \"1\", registry = \"ours\" }\n", "fn main() { println!(\"{}\", alpha::A); }");
     let index = desk.options.views.as_ref().unwrap().cargo_index().unwrap();
     let config = |token: &str| {
         format!(
-            "[registry]\nglobal-credential-providers = [\"cargo:token\"]\n[registries.ours]\nindex = \"{index}\"\ntoken = \"{token}\"\n"
+            "[registry]\nglobal-credential-providers = [\"cargo:token\"]\n[registries.ours]\nindex = \"{index}\"\n{token}"
         )
     };
-    desk.cargo_config(&config("Bearer wrong"));
-    assert!(!desk.cargo(&["fetch"]).await.status.success());
-    desk.cargo_config(&config("Bearer open-sesame"));
-    desk.cargo_ok(&["fetch"]).await;
-    // The archive was asked for with the token as well.
-    assert!(desk.server.answered().iter().any(|a| a.starts_with("200 /blobs/sha256/")));
+    desk.cargo_config(&config(""));
+    let out = desk.cargo(&["fetch"]).await;
+    assert!(!out.status.success() && said(&out).contains("no token found"), "{}", said(&out));
+    desk.cargo_config(&config("token = \"Bearer wrong\"\n"));
+    let out = desk.cargo(&["fetch"]).await;
+    assert!(!out.status.success() && said(&out).contains("rejected"), "{}", said(&out));
+    desk.cargo_config(&config(&format!("token = \"{TOKEN}\"\n")));
+    let (asked, answered) = desk.cargo_asks(&["fetch"]).await;
+    assert!(asked.iter().any(|path| path.len() == 64), "the archive: {asked:?}");
+    assert!(answered.contains(&"200".to_owned()), "{answered:?}");
+    assert_eq!(desk.cargo_ok(&["run", "--quiet", "--offline"]).await.trim(), "3");
 }
 
 /// Two registries, each with a crate that depends on one of the other.

@@ -1,6 +1,9 @@
 //! The arguments of what is written for other programs.
 
-use super::{Key, Writer};
+use super::{
+    Key, Writer,
+    packages::{Folder, LockFile},
+};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -52,4 +55,15 @@ pub(crate) struct CargoConfig {
     pub(crate) replace_crates_io: bool,
     #[command(flatten)]
     pub(crate) address: Address,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GgenConfig {
+    /// Put the lines into ggen.toml, and what is installed into .ggen/packs.lock
+    #[arg(long)]
+    pub(crate) write: bool,
+    #[command(flatten)]
+    pub(crate) into: Folder,
+    #[command(flatten)]
+    pub(crate) lock: LockFile,
 }

@@ -1,6 +1,6 @@
 //! The pages of packages: what they take is read, they are rendered, and written.
 
-use super::{LOT, Label, packs};
+use super::{Label, packs};
 use crate::{
     Result, cpu,
     format::{PackageLines, limits},
@@ -16,6 +16,9 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use rayon::prelude::*;
 use std::{collections::HashSet, sync::Arc};
+
+/// So many pages are in memory as files at once: few enough to be still in the processor's caches when they are written.
+const LOT: usize = 128;
 
 /// So many details are read at once.
 const PARALLEL: usize = 16;
@@ -38,7 +41,7 @@ impl Attempt<'_> {
             let reads: Vec<_> = read.into_iter().map(|read| read.complete(registry)).collect();
             let read: Vec<Read> = futures::stream::iter(reads).buffered(PARALLEL).try_collect().await?;
             let (maker, store) = (Arc::clone(maker), registry.store.clone());
-            let render = move || read.par_iter().map(|r| r.render(&maker, &store)).collect::<Result<Vec<_>>>();
+            let render = move || read.into_par_iter().map(|r| r.render(&maker, &store)).collect::<Result<Vec<_>>>();
             let rendered = cpu::run(render).await?;
             let mut files = Vec::with_capacity(2 * rendered.len());
             for (more, unread) in rendered {
@@ -88,7 +91,7 @@ impl Read {
     }
 
     /// Its files, and what of it could not be read.
-    fn render(&self, maker: &Maker, store: &Store) -> Result<(Vec<File>, Vec<Unread>)> {
+    fn render(self, maker: &Maker, store: &Store) -> Result<(Vec<File>, Vec<Unread>)> {
         let Wanted { label, package, downloads, dependents } = &self.wanted;
         let Some(parsed) = &self.parsed else {
             // Of a kind that this program does not know, nothing is shown.
