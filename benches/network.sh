@@ -82,7 +82,7 @@ echo "-- load_test, 5000 connections, archives"
 "$target/examples/load_test" --registry "$base" --key "$(cat key)" --tasks 5000 --connections 5000 --seconds "$seconds" --what archive
 
 echo "== 60 MiB, verified and written nowhere"
-"$target/ggen-market" bench --registry "$base/noise" --key "$(cat noise.key)" --seconds "$seconds" --at-once 4 --read-only | grep -E 'OPERATION|download'
+"$target/ggen-market" bench --registry "$base/noise" --key "$(cat noise.key)" --seconds "$seconds" --at-once 4 --read-only | grep download
 
 echo "== $gib GiB"
 for _ in $(seq "$rounds"); do
