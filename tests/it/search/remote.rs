@@ -276,12 +276,15 @@ async fn an_index_at_hand_works_only_while_it_is_asked() {
         });
         (taken, counted.count_total)
     };
+    // What the first one reads is kept for the others.
+    work(usize::MAX);
     let (all, for_all) = work(usize::MAX);
     assert_eq!(all as u64, answered.total);
     let (one, for_one) = work(1);
     assert_eq!(one, 1);
     // A page is 500 of them.
-    assert!(for_one * 3 < for_all, "{for_one} allocations for one answer, {for_all} for {all}");
+    println!("{for_one} allocations for one answer, {for_all} for {all}");
+    assert!(for_one * 10 < for_all, "{for_one} allocations for one answer, {for_all} for {all}");
     assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), tasks);
     assert_eq!(place.far.requests(), (0, 0));
 }
