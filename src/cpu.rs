@@ -11,7 +11,8 @@ use tokio::{
     sync::oneshot::{self, Receiver},
 };
 
-/// Work that was started. It goes on if nobody waits for it; a panic in it goes on in whoever waits.
+/// Work that was started. If nobody waits for it any more it is not begun, or goes on to its end if it was; a panic in it goes on
+/// in whoever waits.
 pub(crate) enum Running<T> {
     /// It was done in place; what came of it is taken by who waits.
     Done(Option<T>),
@@ -33,6 +34,9 @@ pub(crate) fn start<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
     }
     let (tx, rx) = oneshot::channel();
     rayon::spawn(move || {
+        if tx.is_closed() {
+            return;
+        }
         let out = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
         // The receiver is gone when the caller was cancelled: then nobody wants the answer.
         let _ = tx.send(out);

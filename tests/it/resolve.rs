@@ -347,7 +347,13 @@ async fn an_installation_can_be_dropped_at_any_time() {
     assert!(dropped > 3, "{dropped}: then nothing was dropped on its way");
     assert_eq!(client.install(&lock).into(&into).run().await.unwrap().kept, COUNT);
     assert_eq!(whole(), COUNT);
-    // What an installation had not finished goes with it, or with the next one.
-    let left = files(&into.join(".ggen-market/tmp"));
-    assert!(left.is_empty(), "{left:?}");
+    // What an installation had not finished goes with the last thread that worked for it.
+    let left = || fs::read_dir(into.join(".ggen-market/tmp")).unwrap().count();
+    for _ in 0..600 {
+        if left() == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{} are left", left());
 }
