@@ -2,6 +2,8 @@
 # Installing hundreds of real crates over loopback from a real nginx, cold: resolve, download, verify, unpack, lock; beside
 # `curl --parallel` that fetches the same archives and checks nothing, and `tar` that then unpacks them.
 #   benches/install.sh FOLDER-OF-.crate-FILES [COUNT] [ROUNDS]
+# And once more into another folder, from the cache (install_again), beside `cp -r` of what is installed: what a cache of unpacked packages
+# could save at most.
 # Interleaved: in every round one after the other. The crates wanted are taken from the folder in the order of their names, as long as
 # they can be resolved together, until COUNT packages are found. Needs nginx, curl, python3 and a release build. Works in
 # TMPDIR.
@@ -69,6 +71,8 @@ seconds() {
   awk -v a="$began" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.3f\n", b - a }'
 }
 install_cold() { "$bin" -q install "${wanted[@]}" --into tree --registry "$base" --key "$(cat key)"; }
+install_again() { "$bin" -q install --into again --registry "$base" --key "$(cat key)"; }
+copy_tree() { cp -r tree copied; }
 download_cold() { "$bin" -q download --all-of ggen.lock -o archives --registry "$base" --key "$(cat key)"; }
 resolve_cold() { "$bin" -q resolve "${wanted[@]}" --registry "$base" --key "$(cat key)"; }
 resolve_warm() { resolve_cold; }
@@ -76,9 +80,9 @@ unpack_only() { find fetched -type f -print0 | xargs -0 -P2 -n1 tar -C untarred 
 curl_parallel() { curl --parallel --parallel-max 32 --silent --show-error --config curl.conf; }
 median() { sort -n "$1" | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 
-cases=(curl_parallel unpack_only install_cold download_cold resolve_cold resolve_warm)
+cases=(curl_parallel unpack_only install_cold install_again copy_tree download_cold resolve_cold resolve_warm)
 for ((round = 0; round <= rounds; round++)); do
-  rm -rf fetched untarred tree archives ggen.lock
+  rm -rf fetched untarred tree again copied archives ggen.lock
   mkdir fetched untarred
   for case in "${cases[@]}"; do
     case $case in install_cold | download_cold | resolve_cold) rm -rf cache ;; esac
@@ -87,6 +91,7 @@ for ((round = 0; round <= rounds; round++)); do
   done
 done
 for case in "${cases[@]}"; do printf '%-18s %s s\n' "$case" "$(median "$case.txt")"; done
-paste install_cold.txt curl_parallel.txt unpack_only.txt download_cold.txt |
-  awk '{ print $1 / $2 >"curl.txt"; print $1 / ($2 + $3) >"both.txt"; print $4 / $2 >"download.txt" }'
+paste install_cold.txt curl_parallel.txt unpack_only.txt download_cold.txt install_again.txt copy_tree.txt |
+  awk '{ print $1 / $2 >"curl.txt"; print $1 / ($2 + $3) >"both.txt"; print $4 / $2 >"download.txt"; print $5 / $6 >"again.txt" }'
+echo "$(find tree -type f -not -path '*/.ggen-market/*' | wc -l) files; install again / cp -r: $(median again.txt)"
 echo "download / curl: $(median download.txt); install / curl: $(median curl.txt); install / (curl, then tar by 2 processes): $(median both.txt)"

@@ -77,6 +77,18 @@ PERL
 mutant "a clock that may be ahead (I6)" "s3::conditions" <<'PERL'
 replace("src/publish/commit.rs", "self.store.clock_ahead().is_some() && ahead > SKEW", "self.store.clock_ahead().is_some() && ahead > SKEW * 1_000_000");
 PERL
+mutant "lots that are not waited for" "cli::network::" <<'PERL'
+replace("src/store/hashing.rs", "            self.catch_up().await;\n            self.hash_lot();", "            self.hash_lot();");
+PERL
+mutant "a cut-off that is the later of two" "resolve::what_is_too_young" <<'PERL'
+replace("src/client/resolve.rs", "[self.exclude_newer, young].into_iter().flatten().min()", "[self.exclude_newer, young].into_iter().flatten().max()");
+PERL
+mutant "a part that is asked for once" "transport::parts" <<'PERL'
+replace("src/search/remote.rs", "    for _ in 0..2 {\n        if matches!", "    for _ in 0..0 {\n        if matches!");
+PERL
+mutant "a question that goes on when nobody waits" "search::remote" <<'PERL'
+replace("src/search/searcher.rs", "remote::fetch(&self.store, &self.readings, lacking).await?,", "{ let (s, r) = (self.store.clone(), self.readings.clone()); tokio::spawn(async move { remote::fetch(&s, &r, lacking).await }).await.map_err(|e| Error::new(ErrorKind::Io, e.to_string()))?? }");
+PERL
 mutant "sessions without an end (I11)" "publish:: simulation:: s3:: collect::" <<'PERL'
 replace("src/publish/put.rs", "self.began.elapsed() > SESSION", "self.began.elapsed() > SESSION * 10_000");
 PERL

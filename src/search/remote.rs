@@ -115,8 +115,15 @@ async fn fetch_run(store: &Store, opened: &Opened, blocks: Range<u64>) -> Result
         bytes.get(at).map(|b| bytes.slice_ref(b)).unwrap_or_default()
     };
     let check = |bytes: &Bytes| blocks.clone().try_for_each(|n| tail.check_block(n, &of(n, bytes)));
-    let Part::Bytes(bytes) = checked(store, cited, range.clone(), check).await? else {
-        // It gave parts a moment ago: another server answers now.
+    let mut part = checked(store, cited, range.clone(), check).await?;
+    // It gave parts a moment ago, so another server answers now: one of many behind one address, which the next question need
+    // not meet.
+    for _ in 0..2 {
+        if matches!(part, Part::Unsupported) {
+            part = checked(store, cited, range.clone(), check).await?;
+        }
+    }
+    let Part::Bytes(bytes) = part else {
         return Err(Error::new(ErrorKind::Unavailable, format!("{store} gives no parts of objects any more"))
             .with_hint("fetch the search index as a whole: --local"));
     };

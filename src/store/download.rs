@@ -3,12 +3,13 @@
 
 use super::{
     fault::{Ask, Body, Fault, Got, Then},
+    hashing::Hashing,
     mirrors::{Mirrors, Rounds},
 };
 use crate::{
     Error, ErrorKind, Result,
     format::FormatError,
-    package::{Link, Sha256, Sha256Hasher},
+    package::{Link, Sha256},
 };
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
@@ -52,7 +53,7 @@ pub(crate) struct Download {
     wanted: Wanted,
     rounds: Rounds,
     at: Option<UnderWay>,
-    hasher: Sha256Hasher,
+    hashing: Hashing,
     /// Whose bytes are among those that were passed on.
     givers: BTreeSet<usize>,
     /// Parts of several mirrors did not fit together: from now on, all of it from one.
@@ -76,13 +77,13 @@ struct UnderWay {
 impl Download {
     pub(super) fn new(mirrors: &Arc<Mirrors>, wanted: Wanted, bounded: bool) -> Self {
         let rounds = Rounds::new(mirrors, &wanted.key);
-        let (mirrors, hasher) = (Arc::clone(mirrors), Sha256Hasher::default());
+        let (mirrors, hashing) = (Arc::clone(mirrors), Hashing::new(wanted.size));
         Self {
             mirrors,
             wanted,
             rounds,
             at: None,
-            hasher,
+            hashing,
             givers: BTreeSet::new(),
             alone: false,
             restarts: 0,
@@ -94,6 +95,7 @@ impl Download {
     /// The next thing to do. After [`Step::Done`] or an error there is none.
     pub(crate) async fn step(&mut self) -> Result<Step> {
         loop {
+            self.hashing.room().await;
             let Some(mut at) = self.at.take() else {
                 if let Some(step) = self.connect().await? {
                     return Ok(step);
@@ -109,7 +111,7 @@ impl Download {
                         self.at = Some(at);
                         continue;
                     }
-                    if self.hasher.size() + piece.len() as u64 > self.wanted.max {
+                    if self.hashing.size() + piece.len() as u64 > self.wanted.max {
                         let error = self.too_long(at.mirror);
                         if let Some(step) = self.wrong(at.mirror, at.encoded, error) {
                             return Ok(step);
@@ -117,13 +119,13 @@ impl Download {
                         continue;
                     }
                     self.givers.insert(at.mirror);
-                    self.hasher.update(&piece);
+                    self.hashing.update(&piece);
                     self.note_progress();
                     self.at = Some(at);
                     return Ok(Step::Piece(piece));
                 }
                 Ok(None) => {
-                    if let Some(step) = self.ended(&at) {
+                    if let Some(step) = self.ended(at).await {
                         return Ok(step);
                     }
                 }
@@ -140,7 +142,7 @@ impl Download {
             self.forget();
             return Ok(Some(Step::Restart));
         }
-        let done = self.hasher.size();
+        let done = self.hashing.size();
         let ask = Ask { key: &self.wanted.key, from: if whole { 0 } else { done }, until: None, etag: None, past };
         let room = if self.bounded && self.mirrors.get(mirror).is_web() {
             Arc::clone(&self.mirrors.transport.room).acquire_owned().await.ok()
@@ -174,14 +176,14 @@ impl Download {
             self.rounds.wrong(mirror, error);
             return None;
         }
-        let skip = self.hasher.size().saturating_sub(body.start);
+        let skip = self.hashing.size().saturating_sub(body.start);
         self.at = Some(UnderWay { mirror, skip, encoded: body.encoded, pieces: body.pieces, _room: room });
         None
     }
 
     /// The answer is over. Is it all?
-    fn ended(&mut self, at: &UnderWay) -> Option<Step> {
-        let got = self.hasher.size();
+    async fn ended(&mut self, at: UnderWay) -> Option<Step> {
+        let got = self.hashing.size();
         if let Some(size) = self.wanted.size
             && got < size
         {
@@ -192,7 +194,7 @@ impl Download {
             self.rounds.failed(at.mirror, Fault::new(Then::Again, error));
             return None;
         }
-        let digest = std::mem::take(&mut self.hasher).finish();
+        let digest = self.hashing.finish().await;
         if digest == self.wanted.sha256 {
             self.givers.iter().for_each(|g| self.mirrors.get(*g).well());
             return Some(Step::Done);
@@ -222,7 +224,7 @@ impl Download {
             // Each one had its chance, and one more.
             self.rounds.leave_all();
         }
-        self.hasher = Sha256Hasher::default();
+        self.hashing = Hashing::new(self.wanted.size);
         self.givers.clear();
         self.progress_at = 0;
         self.at = None;
@@ -230,7 +232,7 @@ impl Download {
 
     /// A server that gives a few bytes before each failure does not buy itself time without end by them.
     fn note_progress(&mut self) {
-        let done = self.hasher.size();
+        let done = self.hashing.size();
         let gained = done - self.progress_at;
         let left = self.wanted.size.unwrap_or(u64::MAX).saturating_sub(self.progress_at);
         if gained >= PROGRESS || gained.saturating_mul(4) >= left {

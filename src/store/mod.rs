@@ -9,6 +9,7 @@ mod copy;
 mod doctor;
 mod download;
 mod fault;
+mod hashing;
 mod http;
 mod mirrors;
 mod open;

@@ -237,7 +237,6 @@ impl Store {
             let room = if mirror.is_web() { self.mirrors.transport.room.acquire().await.ok() } else { None };
             let ask = Ask { key: &key, from: range.start, until: Some(range.end), etag: None, past };
             let read = match mirror.get(&ask).await {
-                Ok(Got::Body(body)) if body.start != range.start => return Ok(Part::Unsupported),
                 Ok(Got::Body(body)) => part(body, mirror, link, &range).await,
                 Ok(Got::Absent(fault)) => {
                     rounds.absent(i, fault);
@@ -249,9 +248,9 @@ impl Store {
             };
             drop(room);
             match read {
-                Ok(bytes) => {
+                Ok(part) => {
                     mirror.well();
-                    return Ok(Part::Bytes(bytes));
+                    return Ok(part);
                 }
                 Err(fault) => rounds.failed(i, fault),
             }
@@ -395,8 +394,9 @@ pub(super) async fn collect(
     Ok(first.unwrap_or_else(|| all.freeze()))
 }
 
-/// The bytes of a part, and no more of them.
-async fn part(mut body: Body, mirror: &Mirror, link: &Link, range: &Range<u64>) -> Result<Bytes, Fault> {
+/// The bytes of a part, and no more of them. An answer that is as long as the whole object may be it; any other is a fault of
+/// him who gave it.
+async fn part(mut body: Body, mirror: &Mirror, link: &Link, range: &Range<u64>) -> Result<Part, Fault> {
     let key = keys::blob(&link.sha256);
     let (encoded, total) = (body.encoded, body.total);
     let wrong = |reason: String| {
@@ -405,6 +405,9 @@ async fn part(mut body: Body, mirror: &Mirror, link: &Link, range: &Range<u64>) 
     };
     if encoded || total.is_some_and(|total| total != link.size) {
         return Err(wrong(format!("it is of {total:?} bytes, and the object has {}", link.size)));
+    }
+    if body.start != range.start {
+        return Ok(Part::Unsupported);
     }
     let want = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
     let mut all = BytesMut::new();
@@ -416,7 +419,7 @@ async fn part(mut body: Body, mirror: &Mirror, link: &Link, range: &Range<u64>) 
     if all.len() < want {
         return Err(wrong(format!("{} bytes where {want} were asked for", all.len())));
     }
-    Ok(all.freeze())
+    Ok(Part::Bytes(all.freeze()))
 }
 
 /// The bytes of an object that no link cites, never more than it may have.

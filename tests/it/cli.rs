@@ -11,6 +11,8 @@ mod install;
 mod lifecycle;
 mod mirror;
 mod network;
+mod places;
+mod put_out;
 mod search;
 mod secrets;
 mod snapshots;

@@ -134,6 +134,30 @@ fn a_lookup() {
     within("allocations of 100 warm lookups", count, 260);
 }
 
+/// What a client keeps in memory is no more than it may keep and what the caches take for themselves, however much it looks at.
+#[test]
+fn memory_of_lookups() {
+    const COUNT: u64 = 20_000;
+    let runtime = runtime();
+    let world = runtime.block_on(World::new());
+    world.add_lines("list.jsonl", 0..COUNT);
+    runtime.block_on(world.build()).unwrap();
+    let ids: Vec<_> = (0..COUNT).map(elsewhere).collect();
+    let held = |memory: u64| {
+        let client = world.client_with(|o| (o.memory, o.cache) = (memory, None));
+        let newest = runtime.block_on(client.latest()).unwrap();
+        let counted = measure(|| {
+            let found = runtime.block_on(newest.get_many(&ids)).unwrap();
+            assert!(found.iter().all(Option::is_some));
+        });
+        u64::try_from(counted.bytes_current).unwrap()
+    };
+    within("bytes kept of 1 MiB after 20,000 lookups", held(1 << 20), 6 << 20);
+    let all = held(1 << 30);
+    println!("bytes kept where there is room: {all}");
+    assert!(all > 9 << 20, "{all}: then there was nothing to let go");
+}
+
 #[test]
 fn a_search() {
     let runtime = runtime();

@@ -3,7 +3,8 @@
 
 use super::support::{http::Server, second_reader, tarball::Tarball, world::World};
 use ggen_marketplace::{
-    BuildOptions, Client, ClientOptions, ErrorKind, Registry, SigningKey, Store,
+    BuildOptions, Client, ClientOptions, Error, ErrorKind, Registry, Resolver, SigningKey, Store,
+    package::Timestamp,
     resolve::{Lock, Prefer, Resolution},
 };
 use object_store::{
@@ -139,6 +140,80 @@ async fn a_name_that_somebody_else_took_in_another_registry_is_never_taken() {
     assert!(e.details().iter().any(|l| l.contains("a registry that is not configured")), "{:?}", e.details());
 }
 
+/// `app` needs `base`, of which there are releases of some days of age, and a young one of another registry's.
+async fn of_ages(world: &World, now: Timestamp) -> Client {
+    let aged = |name: &str, version: &str, days: u64, needs: &[(&str, &str)]| {
+        let published = Timestamp::from_unix(now.unix() - i64::try_from(days * DAY.as_secs()).unwrap());
+        line(name, version, needs, &format!(r#","published":"{published}""#))
+    };
+    let text = aged("base", "1.0.0", 400, &[])
+        + &aged("base", "1.1.0", 40, &[])
+        + &aged("base", "1.2.0", 4, &[])
+        // Committed now, as the source does not say when it was published.
+        + &line("base", "1.3.0", &[], "")
+        + &aged("app", "1.0.0", 500, &[("base", "^1")]);
+    fs::write(world.sources().join("list.jsonl"), text).unwrap();
+    world.registry().init(&world.options).await.unwrap();
+    world.build().await.unwrap();
+    world.client()
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_young_is_not_taken_but_where_it_is_locked() {
+    let world = World::without_registry();
+    let now = world.options.now;
+    let client = of_ages(&world, now).await;
+    let app = || client.resolve().want("app".parse().unwrap());
+    let ago = |days: i64| Timestamp::from_unix(now.unix() - days * 86_400);
+    let base = async |resolver: Resolver| {
+        let found = resolver.run().await?;
+        Ok::<_, Error>(found.packages.iter().find(|p| p.id.name() == "base").unwrap().version.to_string())
+    };
+    for (days, version) in [(0, "1.3.0"), (1, "1.2.0"), (5, "1.1.0"), (39, "1.1.0"), (41, "1.0.0"), (399, "1.0.0")] {
+        assert_eq!(base(app().min_age(DAY * days)).await.unwrap(), version, "{days} days old at least");
+    }
+    for (days, version) in [(-1, "1.3.0"), (1, "1.2.0"), (4, "1.2.0"), (5, "1.1.0"), (41, "1.0.0")] {
+        assert_eq!(base(app().exclude_newer(ago(days))).await.unwrap(), version, "{days} days ago");
+    }
+    // Of both, the stricter one.
+    assert_eq!(base(app().min_age(DAY).exclude_newer(ago(41))).await.unwrap(), "1.0.0");
+    assert_eq!(base(app().min_age(DAY * 41).exclude_newer(ago(1))).await.unwrap(), "1.0.0");
+    // Where nothing is old enough, that is the reason told; a clock cannot be so wrong that everything is.
+    for resolver in [app().min_age(DAY * 401), app().exclude_newer(ago(401))] {
+        let e = base(resolver).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Unsolvable);
+        assert!(e.details().iter().any(|l| l.contains("is newer than")), "{:?}", e.details());
+    }
+    assert!(base(app().min_age(Duration::MAX)).await.is_err());
+    // What is locked was taken by somebody who could look at it.
+    let young = lock(&client, "app").await;
+    assert_eq!(young.packages().iter().find(|p| p.id.name() == "base").unwrap().version.to_string(), "1.3.0");
+    let locked = || app().locked(&young).prefer(Prefer::Locked);
+    assert_eq!(base(locked().min_age(DAY * 5)).await.unwrap(), "1.3.0");
+    assert_eq!(base(locked().exclude_newer(ago(5))).await.unwrap(), "1.3.0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_young_is_not_taken_from_another_registry_either() {
+    let (here, there) = (World::without_registry(), World::without_registry());
+    let outer = of_ages(&there, there.options.now).await;
+    let needs = r#"{"name":"base","req":"^1","registry":"https://outer.example/index"}"#;
+    let old = r#""published":"2020-01-01T00:00:00Z""#;
+    let text =
+        line("mine", "1.0.0", &[], "").replace(r#""dependencies":[]"#, &format!(r#""dependencies":[{needs}],{old}"#));
+    fs::write(here.sources().join("list.jsonl"), text).unwrap();
+    here.registry().init(&here.options).await.unwrap();
+    here.build().await.unwrap();
+    let client = here.client();
+    let ask = || client.resolve().registry("https://outer.example/index", outer.clone()).want("mine".parse().unwrap());
+    for (days, version) in [(0, "1.3.0"), (1, "1.2.0"), (41, "1.0.0")] {
+        let found = ask().min_age(DAY * days).run().await.unwrap();
+        assert_eq!(shown(&found)[0].split(' ').nth(1), Some(version), "{:?}", shown(&found));
+    }
+}
+
 /// A registry that says of these archives that they are hosted elsewhere, and what it does say of them is right.
 async fn elsewhere(world: &World, archives: &[(&str, &str, Vec<u8>)]) -> (Client, Server) {
     let files = world.dir.path().join("files");
@@ -238,4 +313,47 @@ async fn bytes_that_are_not_those_that_are_locked_are_refused() {
     fs::write(world.dir.path().join("files/good.tar.gz"), archive).unwrap();
     client.install(&lock).into(&into).run().await.unwrap();
     assert!(into.join("pack/good/a.txt").exists());
+}
+
+/// An installation that is dropped, at whatever moment, leaves every package as it was or as it should be, and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_installation_can_be_dropped_at_any_time() {
+    const COUNT: usize = 24;
+    let world = World::without_registry();
+    let names: Vec<_> = (0..COUNT).map(|i| format!("part-{i}")).collect();
+    let archive =
+        |name: &str| (0..40).fold(Tarball::default(), |t, i| t.file(format!("{name}/{i}/a.txt"), name.as_bytes())).gz();
+    let archives: Vec<_> = names.iter().map(|name| ("pack", name.as_str(), archive(name))).collect();
+    let (client, _server) = elsewhere(&world, &archives).await;
+    let found = client.resolve().wants(names.iter().map(|n| n.parse().unwrap())).run().await.unwrap();
+    let wants = found.packages.iter().map(|p| (p.id.clone(), "^1".parse().unwrap())).collect();
+    let lock = Lock::default().with(client.origin(), wants, &found);
+    let into = world.dir.path().join("deps");
+    let whole = || {
+        let placed = fs::read_dir(into.join("pack")).into_iter().flatten().map(|e| e.unwrap().path());
+        placed.map(|pack| assert_eq!(files(&pack).len(), 40, "{}", pack.display())).count()
+    };
+    let mut wait = Duration::ZERO;
+    let mut dropped = 0;
+    loop {
+        let run = client.install(&lock).into(&into).run();
+        match tokio::time::timeout(wait, run).await {
+            Ok(done) => break drop(done.unwrap()),
+            Err(_) => dropped += 1,
+        }
+        whole();
+        wait = wait * 3 / 2 + Duration::from_millis(1);
+    }
+    assert!(dropped > 3, "{dropped}: then nothing was dropped on its way");
+    assert_eq!(client.install(&lock).into(&into).run().await.unwrap().kept, COUNT);
+    assert_eq!(whole(), COUNT);
+    // What an installation had not finished goes with the last thread that worked for it.
+    let left = || fs::read_dir(into.join(".ggen-market/tmp")).unwrap().count();
+    for _ in 0..600 {
+        if left() == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{} are left", left());
 }

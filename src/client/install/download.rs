@@ -18,8 +18,9 @@ use std::{
 
 impl Installer {
     /// Downloads the archive of everything that is locked into a folder, as `NAME-VERSION.EXTENSION`. What is there with the
-    /// right bytes stays, anything else of that name is replaced. Where the file system can, the files are hard links to
-    /// those of the cache. Gives the paths, in the order of the lock file.
+    /// right bytes stays, anything else of that name is replaced. Where the file system can, the files share their blocks with
+    /// those of the cache until one of them is changed, or are hard links to them. Gives the paths, in the order of the lock
+    /// file.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -63,13 +64,14 @@ async fn checked(file: File, archive: &Archive) -> Result<()> {
     cpu::run(move || Hashed::new(file).check(&archive)).await
 }
 
-/// Puts a file of the cache under a name, whole.
+/// Puts a file of the cache under a name, whole: with the same blocks where the file system can share them between two files, so
+/// that who changes the one does not change the other; else as a second name of the same file; else as a copy.
 fn put(from: &ArchiveFile, path: &Path) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let aside = tempfile::Builder::new().prefix(".download-").tempdir_in(folder)?;
     let aside = aside.path().join("archive");
-    let linked = from.path.as_ref().is_some_and(|cached| fs::hard_link(cached, &aside).is_ok());
-    if !linked {
+    let linked = || from.path.as_ref().is_some_and(|cached| fs::hard_link(cached, &aside).is_ok());
+    if !share(&from.file, &aside)? && !linked() {
         let mut to = File::create_new(&aside)?;
         let mut bytes = &from.file;
         io::Seek::rewind(&mut bytes)?;
@@ -77,4 +79,19 @@ fn put(from: &ArchiveFile, path: &Path) -> io::Result<()> {
         to.sync_all()?;
     }
     fs::rename(aside, path)
+}
+
+/// Makes a file of the same blocks as another one, which are copied when either is written to (XFS, Btrfs and others). Where that
+/// cannot be done there is no file.
+fn share(from: &File, path: &Path) -> io::Result<bool> {
+    #[cfg(target_os = "linux")]
+    {
+        let to = File::create_new(path)?;
+        if rustix::fs::ioctl_ficlone(&to, from).is_ok() {
+            return Ok(true);
+        }
+        fs::remove_file(path)?;
+    }
+    let _ = (from, path);
+    Ok(false)
 }

@@ -138,9 +138,9 @@ impl Installer {
             return Ok(InstallReport { kept: plan.keep, ..InstallReport::default() });
         }
         self.folder.create()?;
-        let workshop = self.folder.workshop()?;
+        let workshop = Arc::new(self.folder.workshop()?);
         let made = futures::stream::iter(plan.install.clone().into_iter().enumerate())
-            .map(|(number, package)| self.make(package, workshop.path.join(number.to_string())));
+            .map(|(number, package)| self.make(package, &workshop, workshop.path.join(number.to_string())));
         let mut made: Vec<(PathBuf, Installed)> = made.buffer_unordered(PARALLEL).try_collect().await?;
         made.sort_by(|a, b| {
             (a.1.kind, a.1.name.normalized(), &a.1.version).cmp(&(b.1.kind, b.1.name.normalized(), &b.1.version))
@@ -158,16 +158,19 @@ impl Installer {
     }
 
     /// Downloads and unpacks one package.
-    async fn make(&self, package: Locked, into: PathBuf) -> Result<(PathBuf, Installed)> {
+    async fn make(&self, package: Locked, workshop: &Arc<Workshop>, into: PathBuf) -> Result<(PathBuf, Installed)> {
         let client = self.client_of(&package)?;
         let mut archive = client.archive(&package.archive, &*self.progress).await?;
         loop {
             let (path, old) = (archive.path.clone(), archive.old);
             let unpacked = {
-                let (package, into) = (package.clone(), into.clone());
+                let (package, into, workshop) = (package.clone(), into.clone(), Arc::clone(workshop));
                 cpu::run(move || {
                     let name = format!("{}-{}", package.name, package.version);
-                    unpack::unpack(package.id.kind(), &name, &package.archive, &archive, &into)
+                    let unpacked = unpack::unpack(package.id.kind(), &name, &package.archive, &archive, &into);
+                    // Whoever installs may be gone: then the folder goes with the last who unpacks into it.
+                    drop(workshop);
+                    unpacked
                 })
                 .await
             };

@@ -10,9 +10,12 @@ use crate::{
 };
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
 };
+
+/// So much of a file is written at once: most files whole. (`io::copy` takes 8 KiB at a time.)
+const BUFFER: usize = 128 * 1024;
 
 /// What was unpacked.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +32,8 @@ pub(super) fn unpack(kind: Kind, name: &str, archive: &Archive, from: &ArchiveFi
     let out = match archive.format {
         ArchiveFormat::Crate | ArchiveFormat::TarGz => {
             let limits = Limits { twins: kind == Kind::Crate, ..Limits::default() };
-            let summary = archive::read(&mut bytes, &limits, |entry, content| write(into, entry, content));
+            let mut buffer = vec![0; BUFFER];
+            let summary = archive::read(&mut bytes, &limits, |entry, content| write(into, entry, content, &mut buffer));
             summary.map(|s| Unpacked { files: s.files, bytes: s.unpacked }).map_err(Error::from)
         }
         // What the registry does not look into is installed as the one file that it is.
@@ -48,19 +52,26 @@ pub(super) fn unpack(kind: Kind, name: &str, archive: &Archive, from: &ArchiveFi
 }
 
 /// Every file is created anew: on a file system that takes two names for one, the second fails and replaces nothing.
-fn write(into: &Path, entry: &Entry<'_>, content: &mut dyn Read) -> io::Result<()> {
+fn write(into: &Path, entry: &Entry<'_>, content: &mut dyn Read, buffer: &mut [u8]) -> io::Result<()> {
     let path: PathBuf = into.join(entry.path);
     if entry.directory {
         return fs::create_dir_all(path);
     }
-    match new_file(&path, entry.executable) {
+    let mut file = match new_file(&path, entry.executable) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             fs::create_dir_all(path.parent().unwrap_or(into))?;
-            io::copy(content, &mut new_file(&path, entry.executable)?)?;
+            new_file(&path, entry.executable)?
         }
-        file => drop(io::copy(content, &mut file?)?),
+        file => file?,
+    };
+    loop {
+        match content.read(buffer) {
+            Ok(0) => return Ok(()),
+            Ok(n) => file.write_all(&buffer[..n])?,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
     }
-    Ok(())
 }
 
 fn new_file(path: &Path, executable: bool) -> io::Result<File> {

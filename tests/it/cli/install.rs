@@ -190,6 +190,70 @@ fn a_conflict_is_told_by_who_wants_what() {
     );
 }
 
+/// By options, variables and configuration; what is locked stays, and an update does not take what is too young either.
+#[test]
+fn what_is_too_young_is_not_installed() {
+    let mut s = Sandbox::with_registry();
+    let line = |version: &str, published: &str| {
+        format!(
+            r#"{{"name":"base","version":"{version}","sha256":"{}","size":1,"download_url":"https://downloads.example.com/x"{published}}}"#,
+            "0".repeat(64)
+        )
+    };
+    s.write(
+        "packages/list.jsonl",
+        [line("1.0.0", r#","published":"2020-02-03T04:05:06Z""#), line("1.1.0", "")].join("\n"),
+    );
+    s.run(&["build", "--source", "packages"]).ok();
+    let version = |run: super::Run| run.ok().out.split('\t').nth(1).map(str::to_owned).unwrap();
+    assert_eq!(version(s.run(&["resolve", "base"])), "1.1.0");
+    // A day means all of it.
+    for (option, value) in [
+        ("--min-age", "1d"),
+        ("--min-age", "36h"),
+        ("--exclude-newer", "2020-02-03"),
+        ("--exclude-newer", "2020-02-03T04:05:06Z"),
+    ] {
+        assert_eq!(version(s.run(&["resolve", "base", option, value])), "1.0.0", "{option} {value}");
+    }
+    for (option, value) in
+        [("--min-age", "9y"), ("--min-age", "-1d"), ("--exclude-newer", "yesterday"), ("--exclude-newer", "2020-13-01")]
+    {
+        s.run(&["resolve", "base", &format!("{option}={value}")]).code(2).says(&[option]);
+    }
+    let run = s.run(&["resolve", "base", "--exclude-newer", "2020-02-03T04:05:05Z"]).code(8);
+    run.says(&["is newer than 2020-02-03T04:05:05Z (published 2020-02-03T04:05:06Z)"]);
+    assert_eq!(s.run(&["install", "base", "--dry-run", "--min-age", "1d"]).ok().out, "pack:base 1.0.0 added\n");
+    // As a rule of this machine.
+    s.set("GGEN_MARKET_MIN_AGE", "1d");
+    assert_eq!(version(s.run(&["resolve", "base"])), "1.0.0");
+    assert_eq!(version(s.run(&["resolve", "base", "--min-age", ""])), "1.1.0");
+    s.set("GGEN_MARKET_MIN_AGE", "");
+    s.set("GGEN_MARKET_EXCLUDE_NEWER", "2020-12-31");
+    assert_eq!(version(s.run(&["resolve", "base"])), "1.0.0");
+}
+
+#[test]
+fn an_update_takes_nothing_that_is_too_young_and_what_is_locked_stays() {
+    let s = packs();
+    s.run(&["install", "app", "--into", "deps"]).ok();
+    let lock = s.read("ggen.lock");
+    // All of it was published just now, and is locked.
+    for args in [&["install"][..], &["install", "--locked"], &["resolve", "app", "--prefer", "locked"]] {
+        s.run(&[args, &["--min-age", "30d"]].concat()).ok();
+    }
+    pack(&s, "base", "1.2.0", "");
+    s.run(&["build", "--source", "packages"]).ok();
+    // What is updated is not locked any more, and all that it could be is too young.
+    s.run(&["update", "base", "--min-age", "30d", "--into", "deps"])
+        .code(8)
+        .says(&["pack:base 1.0.0 to 1.2.0 is newer"]);
+    assert_eq!(s.read("ggen.lock"), lock);
+    s.run(&["install", "tool", "--min-age", "30d", "--into", "deps"]).code(8).says(&["tool", "is newer than"]);
+    assert_eq!(s.read("ggen.lock"), lock);
+    assert_eq!(s.run(&["update", "base", "--into", "deps"]).ok().out, "pack:base 1.1.0 -> 1.2.0\n");
+}
+
 #[test]
 fn what_ggen_wrote_into_the_lock_file_stays() {
     let s = packs();

@@ -113,3 +113,56 @@ async fn an_interrupted_doctor_says_what_it_leaves_and_the_next_one_does_not_car
     s.run(&["doctor", "--quick"]).ok();
     s.run(&["verify", "--all"]).ok();
 }
+
+/// A server that gives the same bytes again and again, as large an archive as there may be without a file of that size. The second
+/// is the digest of it.
+#[cfg(target_os = "linux")]
+fn large(size: usize) -> (String, Sha256) {
+    use std::io::Write as _;
+    let noise = crate::transport::noise(1 << 20).into_bytes();
+    let mut hasher = ggen_marketplace::package::Sha256Hasher::default();
+    (0..size / noise.len()).for_each(|_| hasher.update(&noise));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/large", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let (mut reader, mut stream) = (BufReader::new(stream.try_clone().unwrap()), stream);
+            let mut line = String::new();
+            while reader.read_line(&mut line).is_ok_and(|n| n > 2) {
+                line.clear();
+            }
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n");
+            let mut sent = stream.write_all(head.as_bytes());
+            for _ in 0..size / noise.len() {
+                sent = sent.and_then(|()| stream.write_all(&noise));
+            }
+        }
+    });
+    (url, hasher.finish())
+}
+
+/// What is held does not grow with what comes: 256 MiB in a process that may have 64 MiB besides the stacks of its threads.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_large_download_takes_little_memory() {
+    const SIZE: usize = 256 << 20;
+    let mut s = Sandbox::with_registry();
+    s.set("GGEN_MARKET_THREADS", "2");
+    let (url, sha256) = large(SIZE);
+    let line =
+        format!(r#"{{"name":"large","version":"1.0.0","sha256":"{sha256}","size":{SIZE},"download_url":"{url}"}}"#);
+    s.write("packages/list.jsonl", line);
+    s.run(&["build", "--source", "packages"]).ok();
+    let within = |kib: u64| {
+        let inner = s.command(&["fetch", "large", "-o", "out", "--force"]);
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &format!("ulimit -d {kib} && exec \"$@\""), "sh"]);
+        shell.arg(inner.get_program()).args(inner.get_args()).current_dir(s.dir.path()).env_clear();
+        shell.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        shell.output().unwrap()
+    };
+    let run = within(64 << 10);
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    assert_eq!(std::fs::metadata(s.path("out")).unwrap().len(), SIZE as u64);
+    assert!(!within(2 << 10).status.success(), "the bound holds");
+}

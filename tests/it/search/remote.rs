@@ -2,7 +2,7 @@
 
 use crate::support::{http::Server, world::World};
 use async_trait::async_trait;
-use futures::stream::BoxStream;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use ggen_marketplace::{
     Client, ClientOptions, ErrorKind, Registry, SearchMode, SearchOrder, SearchRequest, Searcher, SigningKey, Store,
     VerifierKey,
@@ -15,7 +15,10 @@ use std::{
     fmt::{self, Write as _},
     fs,
     ops::Range,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -24,8 +27,33 @@ use std::{
 struct Far {
     inner: InMemory,
     reads: Mutex<Vec<Range<u64>>>,
+    /// Requests that were begun, and those that are under way.
+    begun: AtomicUsize,
+    under_way: AtomicUsize,
     near: Mutex<bool>,
     flip: Mutex<Option<u64>>,
+}
+
+/// A request that is under way, until it is answered or dropped.
+struct UnderWay<'f>(&'f Far);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Far {
+    fn begin(&self) -> UnderWay<'_> {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        UnderWay(self)
+    }
+
+    /// Requests that were begun since the last call, and those under way.
+    fn requests(&self) -> (usize, usize) {
+        (self.begun.swap(0, Ordering::Relaxed), self.under_way.load(Ordering::Relaxed))
+    }
 }
 
 impl fmt::Display for Far {
@@ -43,6 +71,7 @@ impl ObjectStore for Far {
         self.inner.put_multipart_opts(at, options).await
     }
     async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
+        let _under_way = self.begin();
         if !*self.near.lock().unwrap() {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
@@ -182,6 +211,85 @@ async fn a_question_takes_three_round_trips_and_little_of_the_index() {
         (request.order, request.facets) = (order, true);
         assert_eq!(*searcher.search(&request).await.unwrap(), *whole.search(&request).await.unwrap());
     }
+}
+
+/// Nobody waits for it any more: what is under way ends, and nothing is begun.
+#[tokio::test(start_paused = true)]
+async fn a_question_that_is_dropped_asks_for_nothing_more() {
+    let place = Place::new().await;
+    let request = SearchRequest::new("bakilo dumeno");
+    let fresh = place.searcher(SearchMode::Remote).await;
+    place.far.requests();
+    let began = tokio::time::Instant::now();
+    let right = fresh.search(&request).await.unwrap();
+    let (rounds, (whole, _)) = (began.elapsed().as_secs(), place.far.requests());
+    assert!(rounds >= 2, "{rounds}: then nothing can be cut short");
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let mut before = 0;
+    // In the middle of each round trip.
+    for round in 0..rounds {
+        let searcher = place.searcher(SearchMode::Remote).await;
+        place.far.requests();
+        let patience = Duration::from_millis(1000 * round + 500);
+        {
+            let mut question = std::pin::pin!(searcher.search(&request));
+            assert!(tokio::time::timeout(patience, question.as_mut()).await.is_err(), "{rounds} seconds");
+            assert!(place.far.under_way.load(Ordering::Relaxed) > 0, "it waits for something");
+        }
+        let (begun, under_way) = place.far.requests();
+        assert_eq!((under_way, tasks()), (0, 0), "what was under way ended with it");
+        assert!(begun > before && begun <= whole, "{begun} of {whole} after {patience:?}");
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(place.far.requests(), (0, 0), "nothing is begun afterwards");
+        assert_eq!(*searcher.search(&request).await.unwrap(), *right);
+        let (rest, _) = place.far.requests();
+        assert_eq!(rest, whole - before, "what came before is kept, {begun} of {whole} were begun");
+        before = begun;
+    }
+    assert!(before == whole, "in the last round trip all is asked for: {before} of {whole}");
+    // The same while the index is opened, in place or as a whole.
+    for mode in [SearchMode::Remote, SearchMode::Local] {
+        let newest = place.client().latest().await.unwrap();
+        place.far.requests();
+        let opening = tokio::time::timeout(Duration::from_millis(500), newest.searcher(mode)).await;
+        assert!(opening.is_err(), "{mode:?}");
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(place.far.requests(), (1, 0), "{mode:?}");
+    }
+}
+
+/// A question to an index that is at hand is answered where it is asked, without a pause: between two of them a caller that
+/// has enough can stop, and nothing of it goes on elsewhere. A stream works out no more than is taken from it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_at_hand_works_only_while_it_is_asked() {
+    let place = Place::new().await;
+    *place.far.near.lock().unwrap() = true;
+    let searcher = place.searcher(SearchMode::Local).await;
+    place.far.requests();
+    let request = SearchRequest::new("");
+    let question = searcher.search(&request);
+    let answered = question.now_or_never().expect("in one go").unwrap();
+    assert!(answered.total == COUNT, "{}", answered.total);
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let work = |most: usize| {
+        let mut taken = 0;
+        let counted = allocation_counter::measure(|| {
+            let hits = searcher.stream(&request).take(most).try_fold(0, |n, _| std::future::ready(Ok(n + 1)));
+            taken = hits.now_or_never().expect("in one go").unwrap();
+        });
+        (taken, counted.count_total)
+    };
+    // What the first one reads is kept for the others.
+    work(usize::MAX);
+    let (all, for_all) = work(usize::MAX);
+    assert_eq!(all as u64, answered.total);
+    let (one, for_one) = work(1);
+    assert_eq!(one, 1);
+    // A page is 500 of them.
+    println!("{for_one} allocations for one answer, {for_all} for {all}");
+    assert!(for_one * 10 < for_all, "{for_one} allocations for one answer, {for_all} for {all}");
+    assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), tasks);
+    assert_eq!(place.far.requests(), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]

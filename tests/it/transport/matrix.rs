@@ -8,6 +8,7 @@ use super::Published;
 use crate::support::{
     http,
     proxy::{Fault, Often, Plan, Proxy},
+    weather::Dice,
 };
 use futures::StreamExt as _;
 use ggen_marketplace::{ErrorKind, Result};
@@ -171,7 +172,8 @@ impl fmt::Display for Cell {
     }
 }
 
-async fn run(p: &Published, seeded: &Path, plan: Plan, name: String, patience: u32) -> Cell {
+/// Reads so many times, until it fails.
+async fn run(p: &Published, seeded: &Path, plan: Plan, (name, times): (String, usize), patience: u32) -> Cell {
     let proxy = Proxy::start(&p.folder, plan).await;
     let dir = tempfile::tempdir().unwrap();
     let cache = dir.path().join("cache");
@@ -181,7 +183,16 @@ async fn run(p: &Published, seeded: &Path, plan: Plan, name: String, patience: u
     fs::create_dir(&out).unwrap();
     let file = out.join("alpha.crate");
     let began = Instant::now();
-    let ended = read(p, &proxy.url, &cache, &file, patience).await;
+    let mut ended = Ok(());
+    for _ in 0..times {
+        // Nothing of the last time is left but what is trusted.
+        let _ = fs::remove_file(&file);
+        let _ = fs::remove_dir_all(cache.join("blobs"));
+        ended = read(p, &proxy.url, &cache, &file, patience).await;
+        if ended.is_err() {
+            break;
+        }
+    }
     let took = began.elapsed();
     assert_eq!(file.exists(), ended.is_ok(), "{name}");
     assert_eq!(fs::read_dir(&out).unwrap().count(), usize::from(ended.is_ok()), "{name}: nothing half-done is left");
@@ -220,7 +231,7 @@ async fn f04_f40_every_cell_ends_in_the_exact_bytes_or_in_the_error_it_should() 
     let began = Instant::now();
     let (p, seeded) = (&p, seeded.as_path());
     let ended: Vec<_> = futures::stream::iter(cells)
-        .map(|(plan, wanted, name)| async move { (run(p, seeded, plan.clone(), name, 1).await, plan, wanted) })
+        .map(|(plan, wanted, name)| async move { (run(p, seeded, plan.clone(), (name, 1), 1).await, plan, wanted) })
         .buffer_unordered(24)
         .collect()
         .await;
@@ -234,7 +245,7 @@ async fn f04_f40_every_cell_ends_in_the_exact_bytes_or_in_the_error_it_should() 
         // Where the machine has much else to do, an honest answer comes too late for the haste of these tests: once more, alone
         // and with patience. What is really wrong is wrong again.
         println!("once more: {cell}");
-        let again = run(p, seeded, plan, cell.name, 4).await;
+        let again = run(p, seeded, plan, (cell.name, 1), 4).await;
         if !again.is_right(wanted) {
             wrong.push(again.to_string());
         }
@@ -242,44 +253,72 @@ async fn f04_f40_every_cell_ends_in_the_exact_bytes_or_in_the_error_it_should() 
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-/// One request of ten, of any kind: nearly always healed; where not, in the same error as always.
+/// How often a cell reads where one request in ten is struck: once would be too seldom for most kinds to be struck at all.
+const READS: usize = 3;
+
+/// A seed by which one of the first requests is struck, each time another one.
+pub(super) fn striking(number: u64) -> u64 {
+    let at = number % READS as u64;
+    let strikes_there = |seed: &u64| {
+        let dice = Dice::new(*seed);
+        (0..at).all(|_| dice.roll(10) != 0) && dice.roll(10) == 0
+    };
+    (number * 1_000..).find(strikes_there).unwrap()
+}
+
+/// One request in ten: of each kind, and of any. Nearly always healed; where not, in the same error as always.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn f04_f40_one_in_ten_is_healed() {
     let p = Published::new().await;
+    let keys = keys(&p).await;
     let seeded = p.world.dir.path().join("seeded");
     seed(&p, &seeded).await;
     let mut cells = Vec::new();
     for (name, fault, end) in FAULTS {
-        if matches!(fault, Fault::Busy(_, 3600) | Fault::Status(401)) || !applies(fault, Kind::Archive) {
-            continue;
+        let mut add = |keys: Vec<String>, seed, what: String| {
+            let plan = Plan { keys, old: Some(p.old.clone()), seed, ..Plan::new(fault, Often::Tenth) };
+            cells.push((plan, end, format!("{name}, {what}, one in ten")));
+        };
+        for (number, kind) in (1..).zip(KINDS).filter(|(_, kind)| applies(fault, *kind)) {
+            add(keys[&kind].clone(), striking(number), format!("{kind:?}"));
         }
-        for seed in 1..=6 {
-            let plan = Plan { old: Some(p.old.clone()), seed, ..Plan::new(fault, Often::Tenth) };
-            cells.push((plan, end, format!("{name}, seed {seed}")));
+        if applies(fault, Kind::Archive) {
+            (1..=2).for_each(|seed| add(Vec::new(), seed, format!("any, seed {seed}")));
         }
     }
     let count = cells.len();
+    let began = Instant::now();
     let (p, seeded) = (&p, seeded.as_path());
     let ended: Vec<_> = futures::stream::iter(cells)
-        .map(|(plan, end, name)| async move { (run(p, seeded, plan.clone(), name, 1).await, plan, end) })
-        .buffer_unordered(24)
+        .map(|(plan, end, name)| async move { (run(p, seeded, plan.clone(), (name, READS), 1).await, plan, end) })
+        // Most of them wait most of the time.
+        .buffer_unordered(48)
         .collect()
         .await;
     let (mut healed, mut struck) = (0, 0);
     for (mut cell, plan, end) in ended {
+        // Nobody waits for an hour, and nobody asks again without what was asked for.
+        let healable = !matches!(plan.fault, Fault::Busy(_, 3600) | Fault::Status(401));
         if cell.ended.is_err_and(|kind| End::Is(kind) != end) {
             // As above.
             println!("once more: {cell}");
-            cell = run(p, seeded, plan, cell.name, 4).await;
+            cell = run(p, seeded, plan.clone(), (cell.name, READS), 4).await;
         }
-        struck += usize::from(cell.struck > 0);
+        assert!(cell.struck > 0 || plan.keys.is_empty(), "{cell}");
+        struck += usize::from(cell.struck > 0 && healable);
         match cell.ended {
-            Ok(()) => healed += usize::from(cell.struck > 0),
-            Err(kind) => assert_eq!(End::Is(kind), end, "{}", cell.name),
+            Ok(()) => {
+                assert!(cell.struck == 0 || healable, "{cell}");
+                healed += usize::from(cell.struck > 0);
+            }
+            Err(kind) => assert_eq!(End::Is(kind), end, "{cell}"),
         }
-        assert!(cell.took < Duration::from_secs(30), "{}: {:?}", cell.name, cell.took);
+        assert!(cell.took < Duration::from_secs(60) && cell.excess <= 1 << 20, "{cell}");
     }
-    println!("{count} cells with one request in ten struck: {struck} struck, {healed} of them healed");
+    println!(
+        "{count} cells with one request in ten struck, in {:?}: {struck} that can be healed, {healed} of them healed",
+        began.elapsed()
+    );
     assert!(healed * 100 >= struck * 97, "{healed} of {struck}");
 }
 
