@@ -20,6 +20,8 @@ impl Registry {
     /// The newest slot: what the checkpoint says, and then as many further slots as there are. A checkpoint that is behind
     /// was left so by a run that died after its claim; with `mend` it is brought up to date, since the claim is what counts (I3).
     pub(super) async fn newest_slot(&self, watch: &Watch, mend: bool) -> Result<Slot> {
+        // Before anything is looked at: another process of this machine may commit while this one reads, and remember that.
+        let known = self.trusted.load()?.map_or(0, |trusted| trusted.generation());
         let (seen, version) = match self.store.get_signed(keys::CHECKPOINT, None).await? {
             Fetched::New { bytes, version } => (Some(Checkpoint::open(bytes, &self.keys)?), Some(version)),
             Fetched::NotModified | Fetched::Absent => (None, None),
@@ -27,10 +29,9 @@ impl Registry {
         let begin = seen.as_ref().map(|c| c.slot().clone());
         let Some(slot) = self.follow_log(begin.clone()).await? else { return Err(self.no_registry()?) };
         let checkpoint = Checkpoint::sign(&slot, &self.key)?;
-        let (decision, trusted) = self.trusted.see(&checkpoint, watch.now())?;
-        decision.require_honest()?;
-        if trusted.generation() > slot.claim().generation {
-            return Err(rolled_back(&self.store.to_string(), trusted.generation(), slot.claim().generation));
+        self.trusted.see(&checkpoint, watch.now())?.0.require_honest()?;
+        if known > slot.claim().generation {
+            return Err(rolled_back(&self.store.to_string(), known, slot.claim().generation));
         }
         if begin.as_ref() != Some(&slot) && mend {
             // Whether it was moved by us or, meanwhile, by another: it is not behind any more.

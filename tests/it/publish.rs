@@ -326,6 +326,25 @@ async fn a_planted_slot_stops_the_writer_and_is_named() {
     assert!(e.chain().contains("log/0000000001"), "{}", e.chain());
 }
 
+/// Two processes of one machine remember the same newest generation. What one of them commits while the other reads the log is
+/// no reason for that one to think that the store was put back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_neighbour_commits_meanwhile_is_no_store_that_was_put_back() {
+    let world = World::new().await;
+    world.add_crate("alpha", "1.0.0", "a");
+    let (registry, options, sources) = (world.registry(), world.options.clone(), world.sources());
+    world.referee.before("read log/0000000001", move || async move {
+        assert_eq!(registry.build(&[sources], &options).await.unwrap().generation, 1);
+    });
+    let late = world.dir.path().join("late");
+    fs::create_dir_all(&late).unwrap();
+    let beta = world.add_crate("beta", "1.0.0", "b");
+    fs::rename(&beta, late.join(beta.file_name().unwrap())).unwrap();
+    let report = world.registry().build(&[late], &world.options).await.unwrap();
+    assert_eq!((report.generation, report.added), (2, 1));
+    world.referee.assert_fair();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_was_put_back_is_noticed_by_the_writer() {
     let world = World::new().await;

@@ -163,7 +163,8 @@ impl Referee {
         state.writes.clear();
     }
 
-    /// Does something, once, right before the next write (`copy …` and `delete …` are such) that begins so.
+    /// Does something, once, right before the next write (`copy …` and `delete …` are such) that begins so; or, for `read …`,
+    /// when the answer to the next such read is on its way.
     pub(crate) fn before<F: Future<Output = ()> + Send + 'static>(
         &self,
         write: &str,
@@ -224,6 +225,18 @@ impl Referee {
         Error::Generic { store: "referee", source: "the process is dead".into() }
     }
 
+    /// Does what is to be done here.
+    async fn reached(&self, place: &str) {
+        let hook = {
+            let mut state = self.state.lock().unwrap();
+            let at = state.hooks.iter().position(|(at, _)| place.starts_with(at));
+            at.map(|at| state.hooks.remove(at))
+        };
+        if let Some((_, hook)) = hook {
+            hook().await;
+        }
+    }
+
     /// One write, under the one lock.
     async fn write(&self, key: &str, write: Write) -> Result<PutResult> {
         let name = match &write {
@@ -231,14 +244,7 @@ impl Referee {
             Write::Copy { .. } => format!("copy {key}"),
             Write::Delete => format!("delete {key}"),
         };
-        let hook = {
-            let mut state = self.state.lock().unwrap();
-            let at = state.hooks.iter().position(|(at, _)| name.starts_with(at));
-            at.map(|at| state.hooks.remove(at))
-        };
-        if let Some((_, hook)) = hook {
-            hook().await;
-        }
+        self.reached(&name).await;
         let mut state = self.state.lock().unwrap();
         if state.dead {
             return Err(Self::dead());
@@ -284,6 +290,32 @@ impl Referee {
             return Err(Error::Generic { store: "referee", source: "connection reset".into() });
         }
         Ok(PutResult { e_tag: Some(state.count.to_string()), version: None, extensions: Default::default() })
+    }
+
+    fn answer(&self, location: &Path, options: &GetOptions) -> Result<GetResult> {
+        let mut state = self.state.lock().unwrap();
+        let key = location.as_ref().to_owned();
+        if state.dead {
+            return Err(Self::dead());
+        }
+        if !options.head {
+            state.reads.push(key.clone());
+            if state.deleted.contains(&key) {
+                state.late_reads.push(key.clone());
+            }
+        }
+        let meta = Self::meta(&state, &key)
+            .ok_or_else(|| Error::NotFound { path: key.clone(), source: "it is not there".into() })?;
+        options.check_preconditions(&meta)?;
+        let range = match &options.range {
+            None => 0..meta.size,
+            Some(GetRange::Bounded(range)) => range.start..range.end.min(meta.size),
+            Some(GetRange::Offset(from)) => *from..meta.size,
+            Some(GetRange::Suffix(last)) => meta.size.saturating_sub(*last)..meta.size,
+        };
+        let bytes = state.objects[&key][range.start as usize..range.end as usize].to_vec();
+        let payload = GetResultPayload::Stream(futures::stream::iter([Ok(bytes.into())]).boxed());
+        Ok(GetResult { payload, meta, range, attributes: Default::default(), extensions: Default::default() })
     }
 
     fn meta(state: &State, key: &str) -> Option<ObjectMeta> {
@@ -413,29 +445,9 @@ impl ObjectStore for Referee {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let mut state = self.state.lock().unwrap();
-        let key = location.as_ref().to_owned();
-        if state.dead {
-            return Err(Self::dead());
-        }
-        if !options.head {
-            state.reads.push(key.clone());
-            if state.deleted.contains(&key) {
-                state.late_reads.push(key.clone());
-            }
-        }
-        let meta = Self::meta(&state, &key)
-            .ok_or_else(|| Error::NotFound { path: key.clone(), source: "it is not there".into() })?;
-        options.check_preconditions(&meta)?;
-        let range = match &options.range {
-            None => 0..meta.size,
-            Some(GetRange::Bounded(range)) => range.start..range.end.min(meta.size),
-            Some(GetRange::Offset(from)) => *from..meta.size,
-            Some(GetRange::Suffix(last)) => meta.size.saturating_sub(*last)..meta.size,
-        };
-        let bytes = state.objects[&key][range.start as usize..range.end as usize].to_vec();
-        let payload = GetResultPayload::Stream(futures::stream::iter([Ok(bytes.into())]).boxed());
-        Ok(GetResult { payload, meta, range, attributes: Default::default(), extensions: Default::default() })
+        let answer = self.answer(location, &options);
+        self.reached(&format!("read {location}")).await;
+        answer
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
