@@ -338,7 +338,9 @@ mod tests {
         let text = [format!("{MAGIC}{}\n", BUNDLE_VERSION + 1).as_bytes(), b"\xff"].concat();
         assert!(matches!(Tail::read(text.into()), Err(FormatError::Newer { .. })));
         let text = format!("{MAGIC}{}\n", BUNDLE_VERSION - 1);
-        assert!(matches!(Tail::read(text.into()), Err(FormatError::Older { found: 2, .. })));
+        assert!(
+            matches!(Tail::read(text.into()), Err(FormatError::Older { found, .. }) if found == BUNDLE_VERSION - 1)
+        );
         assert!(matches!(Tail::read(format!("{MAGIC}x\n").into()), Err(FormatError::Malformed { .. })));
         let other = SearchBundle { documents: 8, ..cited };
         assert!(matches!(other.split(&bytes), Err(FormatError::Malformed { .. })));
