@@ -187,7 +187,7 @@ fi
 
 if [[ -n ${GGEN_TEST_S3_SERVERS:-}${BENCH_S3_ENDPOINT:-} ]] || have minio; then
   echo "== upload to an S3 server"
-  "$here/s3.sh" "$crates" "$rounds"
+  GGEN_MARKET=$bin "$here/s3.sh" "$crates" "$rounds"
 else
   echo "left out: an S3 server (.ci/servers.sh benches/peers.sh … starts one)"
 fi
