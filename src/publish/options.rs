@@ -306,7 +306,7 @@ pub struct GcReport {
     pub live: Amount,
     /// What they do not refer to, written less than a grace period ago: perhaps by a writer that is about to commit it.
     pub young: Amount,
-    /// What is marked as garbage and stays for now.
+    /// What is marked as garbage, and stays until its grace period is over.
     pub marked: Amount,
     /// When the first of it can go.
     pub ready: Option<Timestamp>,
