@@ -353,13 +353,16 @@ describe("a page", () => {
     const { page, context, go, fine } = await open(browser, server.url, { javaScriptEnabled: false });
     await go(PAGES.home);
     assert.equal(await page.locator("[data-theme-toggle]").isVisible(), false);
+    // A click does not wait for the page it leads to; half of that page, or none of its styles yet, says nothing.
     await page.locator("main a[href='p/crate/tide-tables.html']").first().click();
+    await page.waitForURL(/p\/crate\/tide-tables\.html$/);
     assert.match(await page.locator("h1").textContent(), /tide_tables\s+1\.1\.0/);
     assert.equal(await page.locator(".copy").first().isVisible(), false);
     assert.match(await page.locator(".install-line").first().textContent(), /tide_tables/);
     assert.equal(await page.locator(".version").count(), 4);
     assert.match(await page.locator(".readme").textContent(), /Tides as tables/);
     await page.locator(".crumbs a", { hasText: "science" }).click();
+    await page.waitForURL(/c\/science\.html$/);
     assert.deepEqual((await names(page, ".card-name")).sort(), ["sea-level", "tide_tables"]);
     await page.locator("#q").fill("tide");
     await page.keyboard.press("Enter");
