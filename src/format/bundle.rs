@@ -13,7 +13,7 @@ use std::{collections::HashSet, ops::Range};
 
 /// The bundle format this program writes and the newest that it reads. It changes with every change of the search library's
 /// own files, too.
-pub const BUNDLE_VERSION: u32 = 4;
+pub const BUNDLE_VERSION: u32 = 5;
 
 const WHAT: &str = "search bundle";
 

@@ -239,6 +239,15 @@ impl Reading {
         Ok(found)
     }
 
+    /// Where the list of a word of texts is, and in which of the two fields.
+    pub(super) fn word(&self, stem: &str) -> Result<Option<(Field, TermInfo)>> {
+        let Fields { often, text, .. } = self.fields;
+        if let Some(place) = self.term(often, stem)? {
+            return Ok(Some((often, place)));
+        }
+        Ok(self.term(text, stem)?.map(|place| (text, place)))
+    }
+
     /// A document by its number.
     pub(super) fn document(&self, number: u32) -> Result<Document> {
         let segment = self.segment.as_ref().ok_or_else(|| self.failed("it has no documents"))?;
@@ -326,7 +335,8 @@ fn open_segment(body: &Arc<Body>, fields: &Fields, documents: u32) -> tantivy::R
     if reader.max_doc() != documents {
         return Err(corrupt("it has another number of documents than its table says"));
     }
-    for field in [fields.name, fields.text, fields.kind, fields.license, fields.keyword, fields.category] {
+    let Fields { name, text, often, kind, license, keyword, category, .. } = *fields;
+    for field in [name, text, often, kind, license, keyword, category] {
         reader.inverted_index(field)?;
     }
     let store = reader.get_store_reader(STORE_CACHE)?;
@@ -354,13 +364,18 @@ fn groups(body: &Body, file: &str) -> tantivy::Result<Groups> {
     Err(corrupt("its names are none"))
 }
 
-/// The ranges of a body that opening its index reads, in order and apart.
+/// The ranges of a body that opening its index reads, and the dictionary of frequent words, in order and apart.
 pub(super) fn hot_ranges(body: &Bytes, table: &Table) -> Result<Vec<(u64, u64)>> {
     // What opens the index is the same code that will open the finished one.
     let link = Link { raw: None, sha256: Sha256([0; 32]), size: 0 };
     let cited = SearchBundle { documents: table.documents.into(), link, tail: link };
     let source = Source::Noted(body.clone(), Mutex::new(Vec::new()));
     let reading = Reading::open(&cited, Tail::provisional(table.clone()), source)?;
+    if let Some(inverted) = reading.inverted(reading.fields.often)? {
+        // All of this dictionary is read.
+        let mut all = inverted.terms().stream().map_err(|e| reading.failed(e))?;
+        while all.advance() {}
+    }
     let Source::Noted(_, noted) = &reading.body.source else { return Ok(Vec::new()) };
     let mut noted = std::mem::take(&mut *noted.lock().unwrap_or_else(PoisonError::into_inner));
     noted.sort_unstable_by_key(|r| (r.start, r.end));

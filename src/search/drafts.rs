@@ -105,11 +105,20 @@ impl Drafts {
     pub(super) fn texts(mut self) -> io::Result<impl Iterator<Item = io::Result<String>>> {
         self.write()?;
         let Self { all, mut texts, .. } = self;
-        Ok(all.into_iter().map(move |draft| {
-            let mut text = vec![0; draft.size as usize];
-            texts.seek(SeekFrom::Start(draft.at))?;
-            texts.read_exact(&mut text)?;
-            String::from_utf8(text).map_err(io::Error::other)
-        }))
+        Ok(all.into_iter().map(move |draft| read(&mut texts, &draft)))
     }
+
+    /// One of so many documents, in the same order.
+    pub(super) fn sample(&mut self, every: usize) -> io::Result<impl Iterator<Item = io::Result<String>>> {
+        self.write()?;
+        let Self { all, texts, .. } = self;
+        Ok(all.iter().step_by(every).map(|draft| read(texts, draft)))
+    }
+}
+
+fn read(texts: &mut SpooledTempFile, draft: &Draft) -> io::Result<String> {
+    let mut text = vec![0; draft.size as usize];
+    texts.seek(SeekFrom::Start(draft.at))?;
+    texts.read_exact(&mut text)?;
+    String::from_utf8(text).map_err(io::Error::other)
 }

@@ -128,7 +128,7 @@ impl Asked {
 
 /// The places of a query's words in a bundle.
 pub(super) struct Terms {
-    words: Vec<Option<TermInfo>>,
+    words: Vec<Option<(Field, TermInfo)>>,
     /// Documents by their whole name, in order.
     pub(super) names: Vec<(u32, NameMatch)>,
     /// Where the words and the name stand is known, whatever else has to be fetched.
@@ -162,10 +162,9 @@ impl Terms {
     /// Looks up the words. First all places, then all lists that are needed for names and conditions.
     pub(super) fn look_up(reading: &Reading, asked: &Asked) -> Result<Self> {
         let f = Finder { reading };
-        let fields = &reading.fields;
         let mut words = Vec::with_capacity(asked.stems.len());
         for stem in &asked.stems {
-            words.push(soft(f.term(fields.text, stem))?.flatten());
+            words.push(soft(f.word(stem))?.flatten());
         }
         let places = f.name_places(asked)?;
         let placed = !is_lacking();
@@ -178,7 +177,7 @@ impl Terms {
     }
 
     pub(super) fn frequency(&self, word: usize) -> u64 {
-        self.words[word].as_ref().map_or(0, |t| u64::from(t.doc_freq))
+        self.words[word].as_ref().map_or(0, |(_, t)| u64::from(t.doc_freq))
     }
 
     /// Adds names that are so many mistakes away.
@@ -206,8 +205,8 @@ impl Terms {
         let f = Finder { reading };
         let mut out = Vec::with_capacity(self.words.len());
         for (word, place) in self.words.iter().enumerate() {
-            let Some(place) = place else { continue };
-            if let Some(Some(postings)) = soft(f.blocks(reading.fields.text, place, IndexRecordOption::WithFreqs))? {
+            let Some((field, place)) = place else { continue };
+            if let Some(Some(postings)) = soft(f.blocks(*field, place, IndexRecordOption::WithFreqs))? {
                 out.push(WordList { postings, word });
             }
         }
@@ -235,6 +234,10 @@ impl Finder<'_> {
     fn term(&self, field: Field, text: &str) -> Result<Option<TermInfo>> {
         // Nobody asks for a list of another sort by writing it so.
         if text.contains(MARK) { Ok(None) } else { self.reading.term(field, text) }
+    }
+
+    fn word(&self, stem: &str) -> Result<Option<(Field, TermInfo)>> {
+        if stem.contains(MARK) { Ok(None) } else { self.reading.word(stem) }
     }
 
     /// The list for what many names begin with.
@@ -358,12 +361,12 @@ impl Finder<'_> {
     fn condition(&self, wanted: &Wanted) -> Result<Set> {
         let fields = &self.reading.fields;
         let mut set = Set::new(self.reading.documents(), false);
-        let (field, text) = match wanted {
+        let place = match wanted {
             Wanted::Phrase(parts) => {
                 self.phrase(parts, &mut set)?;
                 return Ok(set);
             }
-            Wanted::Word(word) => (fields.text, word),
+            Wanted::Word(word) => self.word(word)?,
             Wanted::Field(named, value) => {
                 let field = match named {
                     Named::Kind => fields.kind,
@@ -372,10 +375,10 @@ impl Finder<'_> {
                     Named::Category => fields.category,
                     Named::Name => fields.name,
                 };
-                (field, value)
+                self.term(field, value)?.map(|term| (field, term))
             }
         };
-        if let Some(term) = self.term(field, text)? {
+        if let Some((field, term)) = place {
             self.documents(field, &term, &mut |document| set.insert(document))?;
         }
         Ok(set)
@@ -383,15 +386,14 @@ impl Finder<'_> {
 
     /// Documents in whose text these words stand one behind another.
     fn phrase(&self, parts: &[String], set: &mut Set) -> Result<()> {
-        let text = self.reading.fields.text;
         let mut places = Vec::new();
         for part in parts {
-            places.push(soft(self.term(text, part))?.flatten());
+            places.push(soft(self.word(part))?.flatten());
         }
         let mut lists = Vec::new();
         for place in &places {
-            let Some(place) = place else { return Ok(()) };
-            lists.extend(soft(self.postings(text, place, IndexRecordOption::WithFreqsAndPositions))?.flatten());
+            let Some((field, place)) = place else { return Ok(()) };
+            lists.extend(soft(self.postings(*field, place, IndexRecordOption::WithFreqsAndPositions))?.flatten());
         }
         if is_lacking() || lists.len() != parts.len() {
             return Ok(());

@@ -14,7 +14,11 @@ use crate::{
     package::Sha256,
 };
 use bytes::Bytes;
-use std::{borrow::Cow, collections::HashMap, path::Path};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    path::Path,
+};
 use tantivy::{
     Directory as _, Index, IndexSettings, TantivyDocument,
     index::{SegmentComponent, SegmentId},
@@ -49,6 +53,15 @@ const STORE_BLOCK: usize = 2 << 10;
 /// So many words are remembered with their stems.
 const STEMS: usize = 64 << 10;
 
+/// Which words are frequent is told from so many documents at most, spread evenly.
+const SAMPLE: usize = 16 << 10;
+
+/// A frequent word is one that a document in so many has: some two thousand words are, whatever the number of documents.
+const OFTEN: usize = 2048;
+
+/// And that so many have: in a small bundle all words stand close together.
+const OFTEN_FROM: usize = 64;
+
 /// Behind the beginning of names, in the dictionary of names: the list for it. So both are found by one read.
 pub(super) const MARK: char = '\u{1}';
 
@@ -61,6 +74,9 @@ pub(super) struct Fields {
     /// Words of names, summary, keywords and categories, stemmed, with positions: an even number of times those of the name,
     /// all others an odd one ([`Making::text`]).
     pub(super) text: Field,
+    /// Those of them that many documents have ([`Making::learn`]). They are asked for most, and stand in a dictionary of their
+    /// own, so small that the tail has it: where their lists are needs no reading.
+    pub(super) often: Field,
     pub(super) kind: Field,
     pub(super) license: Field,
     pub(super) keyword: Field,
@@ -84,7 +100,8 @@ pub(super) fn schema() -> (Schema, Fields) {
     let number = NumericOptions::default().set_fast();
     let fields = Fields {
         name: b.add_text_field("name", plain("raw")),
-        text: b.add_text_field("text", TextOptions::default().set_indexing_options(positions)),
+        text: b.add_text_field("text", TextOptions::default().set_indexing_options(positions.clone())),
+        often: b.add_text_field("often", TextOptions::default().set_indexing_options(positions)),
         kind: b.add_text_field("kind", plain("raw").set_fast("raw")),
         license: b.add_text_field("license", plain("raw").set_fast("raw")),
         keyword: b.add_text_field("keyword", plain("raw").set_fast("raw")),
@@ -185,7 +202,7 @@ fn write_index(drafts: Drafts, table: &mut Table) -> tantivy::Result<Vec<u8>> {
     Ok(body)
 }
 
-fn write_files(drafts: Drafts, shelf: &Shelf) -> tantivy::Result<Index> {
+fn write_files(mut drafts: Drafts, shelf: &Shelf) -> tantivy::Result<Index> {
     let (schema, fields) = schema();
     let settings = IndexSettings {
         docstore_compression: Compressor::Zstd(ZstdCompressor { compression_level: Some(3) }),
@@ -200,6 +217,7 @@ fn write_files(drafts: Drafts, shelf: &Shelf) -> tantivy::Result<Index> {
     shelf.atomic_write(Path::new(names::FILE), &names)?;
     let orders = orders(all);
     let mut making = Making::new(fields, all);
+    making.learn(&mut drafts)?;
     for (text, order) in drafts.texts()?.zip(orders) {
         writer.add_document(making.indexed(text?, order)?)?;
     }
@@ -241,6 +259,8 @@ struct Making {
     /// How many packages each list of names that begin alike holds by now.
     listed: HashMap<String, u32>,
     analyzer: TextAnalyzer,
+    /// The stems that many documents have.
+    often: HashSet<String>,
     /// The words of names, with the first document that has each.
     words: HashMap<String, u32>,
     /// How many documents there were.
@@ -255,7 +275,32 @@ impl Making {
         shared_beginnings(drafts, |prefix| {
             listed.insert(prefix.to_owned(), 0);
         });
-        Self { fields, listed, analyzer: words::analyzer(), words: HashMap::new(), made: 0, stems: HashMap::new() }
+        Self {
+            fields,
+            listed,
+            analyzer: words::analyzer(),
+            often: HashSet::new(),
+            words: HashMap::new(),
+            made: 0,
+            stems: HashMap::new(),
+        }
+    }
+
+    /// Finds out which words many documents have. An estimate does: readers look for a word in both dictionaries.
+    fn learn(&mut self, drafts: &mut Drafts) -> tantivy::Result<()> {
+        let every = drafts.all().len().div_ceil(SAMPLE).max(1);
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        let mut sampled = 0;
+        for text in drafts.sample(every)? {
+            let document: Document = serde_json::from_str(&text?)?;
+            let words = texts(&document, words::of_name(document.name.as_str())).flatten();
+            let stems: HashSet<String> = words.map(|word| self.stem(word)).collect();
+            stems.into_iter().for_each(|stem| *counts.entry(stem).or_default() += 1);
+            sampled += 1;
+        }
+        counts.retain(|_, count| *count * OFTEN >= sampled && *count * every >= OFTEN_FROM);
+        self.often = counts.into_keys().collect();
+        Ok(())
     }
 
     /// The stem of a word, in the memory of the word.
@@ -275,17 +320,15 @@ impl Making {
     /// The words of a document, and where they stand. One that the name has stands there an even number of times, any other an
     /// odd number: where that is not so by itself, its first place is given twice. So one list of documents tells how often
     /// each has a word, to within one, and whether its name does.
-    fn text(&mut self, d: &Document) -> PreTokenizedString {
+    fn text(&mut self, d: &Document) -> Vec<Token> {
         let named = words::of_name(d.name.as_str());
         for word in &named {
             if !self.words.contains_key(word) {
                 self.words.insert(word.clone(), self.made);
             }
         }
-        let more = d.keywords.iter().chain(&d.categories).map(|value| words::of_text(value));
-        let texts = [named, words::of_text(&d.summary)].into_iter().chain(more);
         let (mut tokens, mut position, mut of_name) = (Vec::new(), 0, 0);
-        for (i, words) in texts.enumerate() {
+        for (i, words) in texts(d, named).enumerate() {
             for text in words.into_iter().map(|w| self.stem(w)).filter(|stem| !stem.is_empty()) {
                 tokens.push(Token { position, text, ..Token::default() });
                 position += 1;
@@ -307,7 +350,7 @@ impl Making {
         for place in again.into_iter().rev() {
             tokens.insert(place, tokens[place].clone());
         }
-        PreTokenizedString { text: String::new(), tokens }
+        tokens
     }
 
     fn indexed(&mut self, text: String, order: u64) -> tantivy::Result<TantivyDocument> {
@@ -320,7 +363,10 @@ impl Making {
             out.add_text(f.name, form);
         }
         self.list(&forms, |prefix| out.add_text(f.name, format!("{prefix}{MARK}")));
-        out.add_pre_tokenized_text(f.text, self.text(&d));
+        let (often, rare): (Vec<_>, Vec<_>) = self.text(&d).into_iter().partition(|t| self.often.contains(&t.text));
+        for (field, tokens) in [(f.text, rare), (f.often, often)] {
+            out.add_pre_tokenized_text(field, PreTokenizedString { text: String::new(), tokens });
+        }
         for (field, values) in [(f.keyword, &d.keywords), (f.category, &d.categories)] {
             values.iter().for_each(|value| out.add_text(field, words::exact(value)));
         }
@@ -349,6 +395,12 @@ impl Making {
             }
         }
     }
+}
+
+/// The words of a document: those of its name, of its summary, and of each keyword and category.
+fn texts(d: &Document, named: Vec<String>) -> impl Iterator<Item = Vec<String>> {
+    let more = d.keywords.iter().chain(&d.categories).map(|value| words::of_text(value));
+    [named, words::of_text(&d.summary)].into_iter().chain(more)
 }
 
 /// A normalised name, which is how names are compared, and if that is another text the same without separators.

@@ -51,7 +51,7 @@ fn search_bundle(bytes: &[u8], cited: &Value) {
     let (body, tail) = bytes.split_at(bytes.len() - size);
     assert_eq!(cited["tail"]["sha256"], hex(tail));
     let mut lines = tail.splitn(3, |b| *b == b'\n');
-    assert_eq!(lines.next().unwrap(), b"ggen-market/search-bundle/4");
+    assert_eq!(lines.next().unwrap(), b"ggen-market/search-bundle/5");
     let table: Value = serde_json::from_slice(lines.next().unwrap()).unwrap();
     assert_eq!((&table["documents"], table["body"].as_u64()), (&cited["documents"], Some(body.len() as u64)));
     let blocks: Vec<_> = body.chunks(usize::try_from(table["block"].as_u64().unwrap()).unwrap()).collect();
