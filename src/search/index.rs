@@ -56,8 +56,8 @@ const STEMS: usize = 64 << 10;
 /// Which words are frequent is told from so many documents at most, spread evenly.
 const SAMPLE: usize = 16 << 10;
 
-/// A frequent word is one that a document in so many has: some two thousand words are, whatever the number of documents.
-const OFTEN: usize = 2048;
+/// A frequent word is one that a document in so many has: some three thousand words are, whatever the number of documents.
+const OFTEN: usize = 4096;
 
 /// And that so many have: in a small bundle all words stand close together.
 const OFTEN_FROM: usize = 64;
