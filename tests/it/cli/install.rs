@@ -254,6 +254,29 @@ fn an_update_takes_nothing_that_is_too_young_and_what_is_locked_stays() {
     assert_eq!(s.run(&["update", "base", "--into", "deps"]).ok().out, "pack:base 1.1.0 -> 1.2.0\n");
 }
 
+/// What is updated is not locked any more: of what is old enough the newest is taken, also where that is the older one.
+#[test]
+fn an_update_goes_back_to_what_is_old_enough() {
+    let mut s = Sandbox::with_registry();
+    pack(&s, "base", "1.0.0", "");
+    // A release is as old as the file says that brings it first.
+    s.set("SOURCE_DATE_EPOCH", "1700000000");
+    s.run(&["build", "--source", "packages"]).ok();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    s.set("SOURCE_DATE_EPOCH", &now.as_secs().to_string());
+    pack(&s, "base", "1.1.0", "");
+    s.run(&["build", "--source", "packages"]).ok();
+    let seen = |version: &str| assert_eq!(seen(&s, "deps"), [format!("pack/base/templates/main.tmpl: base {version}")]);
+    s.run(&["install", "base@^1", "--into", "deps"]).ok();
+    seen("1.1.0");
+    assert_eq!(s.run(&["update", "--min-age", "7d", "--into", "deps"]).ok().out, "pack:base 1.1.0 -> 1.0.0\n");
+    seen("1.0.0");
+    s.run(&["install", "--locked", "--into", "deps"]).ok();
+    seen("1.0.0");
+    assert_eq!(s.run(&["update", "base", "--into", "deps"]).ok().out, "pack:base 1.0.0 -> 1.1.0\n");
+    seen("1.1.0");
+}
+
 #[test]
 fn what_ggen_wrote_into_the_lock_file_stays() {
     let s = packs();

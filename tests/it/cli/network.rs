@@ -114,31 +114,52 @@ async fn an_interrupted_doctor_says_what_it_leaves_and_the_next_one_does_not_car
     s.run(&["verify", "--all"]).ok();
 }
 
-/// A server that gives the same bytes again and again, as large an archive as there may be without a file of that size. The second
-/// is the digest of it.
+/// A server of so many large files, each with another first byte, that makes them up as it goes; and their digests.
 #[cfg(target_os = "linux")]
-fn large(size: usize) -> (String, Sha256) {
+fn large(size: usize, count: u8) -> (String, Vec<Sha256>) {
     use std::io::Write as _;
-    let noise = crate::transport::noise(1 << 20).into_bytes();
-    let mut hasher = ggen_marketplace::package::Sha256Hasher::default();
-    (0..size / noise.len()).for_each(|_| hasher.update(&noise));
+    let noise: std::sync::Arc<[u8]> = crate::transport::noise(1 << 20).into_bytes().into();
+    let pieces = move |number: u8| {
+        let noise = std::sync::Arc::clone(&noise);
+        let first = [&[number], &noise[1..]].concat();
+        std::iter::once(first).chain((1..size / noise.len()).map(move |_| noise.to_vec()))
+    };
+    let digest = |number| {
+        let mut hasher = ggen_marketplace::package::Sha256Hasher::default();
+        pieces(number).for_each(|piece| hasher.update(&piece));
+        hasher.finish()
+    };
+    let digests = (0..count).map(digest).collect();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/large", listener.local_addr().unwrap());
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let serve = move |mut stream: std::net::TcpStream| {
+        let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        let head: Vec<String> = lines.map_while(Result::ok).take_while(|l| !l.is_empty()).collect();
+        // `GET /7 HTTP/1.1`
+        let number = head[0].split(['/', ' ']).nth(2).and_then(|n| n.parse().ok()).unwrap();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n");
+        let sent = stream.write_all(head.as_bytes());
+        // Who has enough hangs up.
+        let _ = pieces(number).fold(sent, |sent, piece| sent.and_then(|()| stream.write_all(&piece)));
+    };
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            let (mut reader, mut stream) = (BufReader::new(stream.try_clone().unwrap()), stream);
-            let mut line = String::new();
-            while reader.read_line(&mut line).is_ok_and(|n| n > 2) {
-                line.clear();
-            }
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n");
-            let mut sent = stream.write_all(head.as_bytes());
-            for _ in 0..size / noise.len() {
-                sent = sent.and_then(|()| stream.write_all(&noise));
-            }
+            let serve = serve.clone();
+            std::thread::spawn(move || serve(stream));
         }
     });
-    (url, hasher.finish())
+    (url, digests)
+}
+
+/// Runs the program where it may have so much memory besides the stacks of its threads.
+#[cfg(target_os = "linux")]
+fn within(s: &Sandbox, kib: u64, args: &[&str]) -> std::process::Output {
+    let inner = s.command(args);
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &format!("ulimit -d {kib} && exec \"$@\""), "sh"]);
+    shell.arg(inner.get_program()).args(inner.get_args()).current_dir(s.dir.path()).env_clear();
+    shell.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell.output().unwrap()
 }
 
 /// What is held does not grow with what comes: 256 MiB in a process that may have 64 MiB besides the stacks of its threads.
@@ -148,21 +169,36 @@ fn a_large_download_takes_little_memory() {
     const SIZE: usize = 256 << 20;
     let mut s = Sandbox::with_registry();
     s.set("GGEN_MARKET_THREADS", "2");
-    let (url, sha256) = large(SIZE);
+    let (url, digests) = large(SIZE, 1);
+    let sha256 = digests[0];
     let line =
-        format!(r#"{{"name":"large","version":"1.0.0","sha256":"{sha256}","size":{SIZE},"download_url":"{url}"}}"#);
+        format!(r#"{{"name":"large","version":"1.0.0","sha256":"{sha256}","size":{SIZE},"download_url":"{url}/0"}}"#);
     s.write("packages/list.jsonl", line);
     s.run(&["build", "--source", "packages"]).ok();
-    let within = |kib: u64| {
-        let inner = s.command(&["fetch", "large", "-o", "out", "--force"]);
-        let mut shell = std::process::Command::new("sh");
-        shell.args(["-c", &format!("ulimit -d {kib} && exec \"$@\""), "sh"]);
-        shell.arg(inner.get_program()).args(inner.get_args()).current_dir(s.dir.path()).env_clear();
-        shell.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        shell.output().unwrap()
-    };
+    let within = |kib| within(&s, kib, &["fetch", "large", "-o", "out", "--force"]);
     let run = within(64 << 10);
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     assert_eq!(std::fs::metadata(s.path("out")).unwrap().len(), SIZE as u64);
     assert!(!within(2 << 10).status.success(), "the bound holds");
+}
+
+/// As it does not with how many come at once: 512 MiB in 16 archives.
+#[cfg(target_os = "linux")]
+#[test]
+fn many_large_downloads_at_once_take_little_memory() {
+    const SIZE: usize = 32 << 20;
+    let mut s = Sandbox::with_registry();
+    s.set("GGEN_MARKET_THREADS", "2");
+    let (url, digests) = large(SIZE, 16);
+    let mut lock = "[market]\nversion = 1\nregistry = \"registry.example.com/ggen\"\n".to_owned();
+    for (i, sha256) in digests.iter().enumerate() {
+        lock += &format!(
+            "\n[[market.package]]\nkind = \"pack\"\nname = \"p{i}\"\nversion = \"1.0.0\"\nregistry = \"registry.example.com/ggen\"\n\
+             generation = 1\nformat = \"tar.gz\"\nurl = \"{url}/{i}\"\nsha256 = \"{sha256}\"\nsize = {SIZE}\n"
+        );
+    }
+    s.write("ggen.lock", lock);
+    let run = within(&s, 128 << 10, &["download", "--all-of", "ggen.lock", "-o", "out"]);
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    assert_eq!(std::fs::read_dir(s.path("out")).unwrap().count(), 16);
 }
