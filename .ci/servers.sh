@@ -132,7 +132,7 @@ start_moto() {
   launch moto / env -u AWS_ENDPOINT_URL "$CI_TOOLS/moto/bin/moto_server" -H 127.0.0.1 -p @0 || return 1
   local endpoint=http://127.0.0.1:${ports[0]}
   signed us-east-1 "$key" "$secret" "$endpoint/$BUCKET" --header 'x-amz-acl: public-read' || return 1
-  announce moto "$version" "$endpoint" "$key" "$secret" us-east-1 "$endpoint/$BUCKET"
+  announce moto "$version" "$endpoint" "$key" "$secret" us-east-1 "$endpoint/$BUCKET" race
 }
 
 start_garage() {

@@ -53,7 +53,7 @@ const STORE_BLOCK: usize = 2 << 10;
 /// So many words are remembered with their stems.
 const STEMS: usize = 64 << 10;
 
-/// Which words are frequent is told from so many documents at most, spread evenly.
+/// Which words are frequent is told from one document in four, and from so many at most.
 const SAMPLE: usize = 16 << 10;
 
 /// A frequent word is one that a document in so many has: some three thousand words are, whatever the number of documents.
@@ -288,7 +288,7 @@ impl Making {
 
     /// Finds out which words many documents have. An estimate does: readers look for a word in both dictionaries.
     fn learn(&mut self, drafts: &mut Drafts) -> tantivy::Result<()> {
-        let every = drafts.all().len().div_ceil(SAMPLE).max(1);
+        let every = drafts.all().len().div_ceil(SAMPLE).max(4);
         let mut counts: HashMap<String, usize> = HashMap::new();
         let mut sampled = 0;
         for text in drafts.sample(every)? {
@@ -364,7 +364,7 @@ impl Making {
         }
         self.list(&forms, |prefix| out.add_text(f.name, format!("{prefix}{MARK}")));
         let (often, rare): (Vec<_>, Vec<_>) = self.text(&d).into_iter().partition(|t| self.often.contains(&t.text));
-        for (field, tokens) in [(f.text, rare), (f.often, often)] {
+        for (field, tokens) in [(f.text, rare), (f.often, often)].into_iter().filter(|(_, tokens)| !tokens.is_empty()) {
             out.add_pre_tokenized_text(field, PreTokenizedString { text: String::new(), tokens });
         }
         for (field, values) in [(f.keyword, &d.keywords), (f.category, &d.categories)] {

@@ -9,10 +9,10 @@ use crate::support::{
 use ggen_marketplace::{ErrorKind, Registry, Report, Result};
 use std::{path::PathBuf, time::Duration};
 
-const STALL: Duration = Duration::from_millis(1200);
+const STALL: Duration = Duration::from_millis(3600);
 
-/// Shorter than a stall, and long enough for a busy machine.
-const TIMEOUT: Duration = Duration::from_millis(800);
+/// Shorter than a stall, and long enough for a busy machine. Only those who meet a stall are so impatient.
+const TIMEOUT: Duration = Duration::from_millis(2400);
 
 /// Publishers of the same packages into servers of their own.
 struct Desk {
@@ -36,14 +36,21 @@ impl Desk {
     }
 
     /// An empty registry, and a writer who tries so often again by itself.
-    async fn open(&self, retries: usize) -> (S3, Registry) {
+    async fn open(&self, retries: usize, effect: Effect) -> (S3, Registry) {
         let server = S3::start().await;
-        // Each server has a history of its own, and so has the trust state.
-        let state = self.world.dir.path().join(server.url.replace(['/', ':'], "-"));
-        Registry::new(server.store(), self.world.signing_key(), &state).init(&self.world.options).await.unwrap();
-        let store = Access { retries, timeout: TIMEOUT, ..server.access() }.store();
-        let registry = Registry::new(store, self.world.signing_key(), &state);
+        self.writer(&server, server.access()).init(&self.world.options).await.unwrap();
+        let mut access = Access { retries, ..server.access() };
+        if matches!(effect, Effect::StallBefore(_) | Effect::StallAfter(_)) {
+            access.timeout = TIMEOUT;
+        }
+        let registry = self.writer(&server, access);
         (server, registry)
+    }
+
+    /// Each server has a history of its own, and so has the trust state.
+    fn writer(&self, server: &S3, access: Access) -> Registry {
+        let state = self.world.dir.path().join(server.url.replace(['/', ':'], "-"));
+        Registry::new(access.store(), self.world.signing_key(), &state)
     }
 
     async fn build(&self, registry: &Registry) -> Result<Report> {
@@ -63,7 +70,8 @@ impl Desk {
         if first.is_ok() {
             assert_eq!((&between.index, between.generation), (&self.goal.index, 1), "{what}: acknowledged, and lost");
         }
-        let second = self.build(registry).await.unwrap_or_else(|e| panic!("{what}: {}", e.chain()));
+        let patient = self.writer(server, server.access());
+        let second = self.build(&patient).await.unwrap_or_else(|e| panic!("{what}: {}", e.chain()));
         let acknowledged = u32::from(first.as_ref().is_ok_and(|r| r.committed)) + u32::from(second.committed);
         assert!(acknowledged <= 1, "{what}: acknowledged twice");
         assert_eq!(second.unchanged + second.added, 22, "{what}");
@@ -97,7 +105,7 @@ async fn f31_f34_an_unclear_answer_to_the_slot_is_cleared_up_by_the_run_itself()
     let cases = EFFECTS.iter().flat_map(|effect| [0, 3].map(|retries| (*effect, retries)));
     let cases = cases.map(|(effect, retries)| async move {
         let what = format!("{effect:?} to the slot, {retries} retries");
-        let (server, registry) = desk.open(retries).await;
+        let (server, registry) = desk.open(retries, effect).await;
         server.fault(Fault::new(effect).on(&[Op::Put]).keys(|k| k == "log/0000000001").first(1));
         let report = desk.twice(&server, &registry, &what).await.unwrap_or_else(|e| panic!("{what}: {}", e.chain()));
         assert!(report.committed && report.generation == 1, "{what}");
@@ -110,19 +118,19 @@ async fn f31_f34_an_unclear_answer_to_the_slot_is_cleared_up_by_the_run_itself()
 async fn a_slot_that_is_never_answered_properly() {
     let desk = Desk::new().await;
     for effect in [Effect::AnswerAfter(500), Effect::DropAfter] {
-        let (server, registry) = desk.open(0).await;
+        let (server, registry) = desk.open(0, effect).await;
         server.fault(Fault::new(effect).on(&[Op::Put]).keys(|k| k == "log/0000000001"));
         // It took effect the first time, and reading it back says so.
         assert!(desk.twice(&server, &registry, &format!("{effect:?} always")).await.unwrap().committed);
     }
     for effect in [Effect::Answer(503), Effect::Drop] {
-        let (server, registry) = desk.open(0).await;
+        let (server, registry) = desk.open(0, effect).await;
         server.fault(Fault::new(effect).on(&[Op::Put]).keys(|k| k == "log/0000000001"));
         let e = desk.twice(&server, &registry, &format!("{effect:?} always")).await.unwrap_err();
         assert!(e.to_string().contains("could not commit generation 1"), "{}", e.chain());
     }
     // Nor can it be read back, for a while.
-    let (server, registry) = desk.open(0).await;
+    let (server, registry) = desk.open(0, Effect::DropAfter).await;
     server.fault(Fault::new(Effect::DropAfter).on(&[Op::Put]).keys(|k| k == "log/0000000001"));
     for (n, effect) in [Effect::Answer(500), Effect::Drop, Effect::CutBody].into_iter().enumerate() {
         // The first two look for the end of the log before the claim.
@@ -137,7 +145,7 @@ async fn a_slot_that_is_never_answered_properly() {
 async fn i4_a_claim_is_not_repeated_blindly() {
     let desk = Desk::new().await;
     for effect in [Effect::Answer(503), Effect::AnswerAfter(500), Effect::Drop] {
-        let (server, registry) = desk.open(3).await;
+        let (server, registry) = desk.open(3, effect).await;
         server.take_log();
         server.fault(Fault::new(effect).on(&[Op::Put]).keys(|k| k == "log/0000000001").first(2));
         assert!(desk.build(&registry).await.unwrap().committed);
@@ -176,7 +184,7 @@ async fn trouble_with_any_other_request_ends_the_run_or_not_and_loses_nothing() 
         .into_iter()
         .map(|(effect, retries, op, key, n)| async move {
             let what = format!("{effect:?} to {op:?} {key} no. {n}, {retries} retries");
-            let (server, registry) = desk.open(retries).await;
+            let (server, registry) = desk.open(retries, effect).await;
             server.fault(Fault::new(effect).on(&[op]).below(key).nth(n));
             let first = desk.twice(&server, &registry, &what).await;
             // Whatever is answered with a 5xx is tried again, and so is a write that changes nothing when it is repeated.

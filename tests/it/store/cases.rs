@@ -151,7 +151,7 @@ pub(super) async fn many_who_create_at_once_have_one_winner(subject: &Subject) {
             })
         });
         let winners: Vec<String> = join_all(tasks).await.into_iter().filter_map(Result::unwrap).collect();
-        assert_eq!(winners.len(), 1, "round {round}: {winners:?}");
+        assert_eq!(winners.len(), 1, "{}, round {round}: {winners:?}", subject.name);
         assert_eq!(get(&store, key.as_ref()).await, winners[0]);
     }
 }
