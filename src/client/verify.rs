@@ -408,5 +408,5 @@ impl Audit {
 /// The archive of a release, where this registry has it.
 pub(super) fn archive_of(record: &Record) -> Option<Link> {
     let here = record.archive.url.is_none() && record.removed.is_none();
-    here.then(|| Link { raw: None, sha256: record.archive.sha256, size: record.archive.size })
+    here.then_some(Link { raw: None, sha256: record.archive.sha256, size: record.archive.size })
 }

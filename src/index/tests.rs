@@ -45,7 +45,10 @@ impl Sealed for Arc<PackageLines> {
 impl Sealed for DetailLine {
     fn seal(leaf: &NewLeaf<Self>) -> Object {
         let lines = leaf.items.iter().map(|i| [&i.body[..], b"\n"].concat());
-        let fill = |raw: &mut Vec<u8>| Ok::<_, ()>(raw.extend(lines.flatten()));
+        let fill = |raw: &mut Vec<u8>| {
+            raw.extend(lines.flatten());
+            Ok::<_, ()>(())
+        };
         seal_details(leaf.at, leaf.bytes(), fill).unwrap()
     }
 }

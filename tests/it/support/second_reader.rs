@@ -67,7 +67,7 @@ fn details(objects: &Objects, entry: &Value, found: &mut Found) {
     let (bytes, releases) = (entry["bytes"].as_u64().unwrap(), entry["releases"].as_u64().unwrap());
     let lines: Vec<Value> = body.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     if entry["type"] == "page" {
-        assert!(bytes > 262_144 && releases > 1 && prefix.len() % 9 == 0, "{prefix:?} is divided for nothing");
+        assert!(bytes > 262_144 && releases > 1 && prefix.len().is_multiple_of(9), "{prefix:?} is divided for nothing");
         let mut last = String::new();
         for entry in &lines {
             let below = entry["prefix"].as_str().unwrap();
