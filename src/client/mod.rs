@@ -89,6 +89,9 @@ struct Inner {
     current: Mutex<Option<Current>>,
 }
 
+/// An object of so many bytes is decompressed and parsed faster than it is handed to another thread.
+const SMALL: usize = 256 * 1024;
+
 /// Nodes of one tree, by digest.
 type NodeCache<I> = moka::future::Cache<Sha256, (Node<I>, u32)>;
 
@@ -358,8 +361,7 @@ impl Client {
             return Err(format::FormatError::TooLarge { size: size.max(raw), max }.at(place()));
         }
         let bytes = self.stored(link, max).await?;
-        // A small object is decompressed faster than it is handed to another thread.
-        let small = raw <= 256 * 1024;
+        let small = raw <= SMALL as u64;
         let link = *link;
         let unpack = move || format::unpack(&bytes, &link);
         if small { unpack() } else { cpu::run(unpack).await }.map_err(|e| e.at(place()))
@@ -404,7 +406,10 @@ impl Client {
     async fn fetch_node<I: Stored>(&self, entry: &Entry) -> Result<(Node<I>, u32)> {
         let raw = self.object(&entry.link, limits::NODE, limits::NODE_RAW).await?;
         let weight = u32::try_from(raw.len()).unwrap_or(u32::MAX);
-        let node = Node::read(entry, raw).map_err(|e| e.at(self.inner.store.place(&keys::blob(&entry.link.sha256))))?;
+        let (small, owned) = (raw.len() <= SMALL, *entry);
+        let read = move || Node::read(&owned, raw);
+        let node = if small { read() } else { cpu::run(read).await };
+        let node = node.map_err(|e| e.at(self.inner.store.place(&keys::blob(&entry.link.sha256))))?;
         Ok((node, weight))
     }
 

@@ -302,18 +302,21 @@ impl Audit {
                 self.shape(reader, all).await;
             }
         }
-        if options.all
-            && let Some(link) = reader.snapshot().changes
-            && !self.seen.contains(&link.sha256)
-        {
-            match self.client.object(&link, limits::CHANGES, limits::CHANGES_RAW).await {
-                Err(error) if self.is_left_out(generation, &error, partial::What::Generation) => {}
-                Err(error) => self.problem(generation, error),
-                Ok(raw) => match Changes::read(&raw) {
-                    Ok(_) => drop(self.count(&link)),
-                    Err(e) => self.problem(generation, e.at(self.client.inner.store.place(&keys::blob(&link.sha256)))),
-                },
-            }
+        if options.all {
+            self.change_list(reader).await;
+        }
+    }
+
+    async fn change_list(&mut self, reader: &SnapshotReader) {
+        let (generation, link) = (reader.generation(), reader.snapshot().changes);
+        let Some(link) = link.filter(|l| !self.seen.contains(&l.sha256)) else { return };
+        match self.client.object(&link, limits::CHANGES, limits::CHANGES_RAW).await {
+            Err(error) if self.is_left_out(generation, &error, partial::What::Generation) => {}
+            Err(error) => self.problem(generation, error),
+            Ok(raw) => match Changes::read(&raw) {
+                Ok(_) => drop(self.count(&link)),
+                Err(e) => self.problem(generation, e.at(self.client.inner.store.place(&keys::blob(&link.sha256)))),
+            },
         }
     }
 
