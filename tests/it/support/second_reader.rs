@@ -53,6 +53,10 @@ pub(crate) fn read_slot(objects: &Objects, generation: u64) -> Found {
     for release in found.details.keys() {
         assert!(found.records[release].get("removed").is_none(), "{release} is a tombstone and has a detail");
     }
+    for (release, record) in &found.records {
+        let from_archive = record.get("removed").is_none() && record["archive"].get("url").is_none();
+        assert!(!from_archive || found.details.contains_key(release), "{release} lost its detail");
+    }
     found
 }
 
