@@ -105,7 +105,8 @@ mod tests {
             (header, [a.clone(), line("b")]),
             (header, [a.clone(), line("B") + "\n"]),
             (r#"{"format":2,"type":"changes"}"#, [a.clone(), b.clone()]),
-            (r#"{"format":2,"type":"marks"}"#, [a, b]),
+            (r#"{"format":1,"type":"marks"}"#, [a.clone(), b.clone()]),
+            (r#"{"format":3,"type":"marks"}"#, [a, b]),
         ] {
             assert!(Marks::read(list(header, &lines).as_bytes()).is_err(), "{header} {lines:?}");
         }
