@@ -126,8 +126,8 @@ struct Audit {
     client: Client,
     /// Objects that were found to be right: generations share most of theirs.
     seen: HashSet<Sha256>,
-    /// The leaves of details among them, as they were cited.
-    leaves: HashMap<Sha256, Entry>,
+    /// The leaves of details among them, as they were cited, and what stands in them, as far as it was read.
+    leaves: HashMap<Sha256, (Entry, details::Places)>,
     /// The nodes among them below which nothing has to be looked at again.
     walked: HashSet<Sha256>,
     /// What is not there, and which generation cites it: whether that is a problem is known in the end.
@@ -292,7 +292,7 @@ impl Audit {
         }
         self.read_blobs().await;
         if options.all {
-            self.details(reader, newest).await;
+            self.details(reader, newest, (newest && whole).then_some(&all)).await;
             self.search(reader, (newest && whole).then(|| all.clone())).await;
         }
         if newest {

@@ -1,7 +1,11 @@
 //! Archives and leaves of details: most of the bytes of a registry. They are read many at a time, each as a task of its own,
 //! whichever shard they are of.
 
-use super::{Audit, archive_of, details, partial::What};
+use super::{
+    Audit, archive_of,
+    details::{self, Places},
+    partial::What,
+};
 use crate::{
     Error, ErrorKind, Result,
     client::{Client, package::Package, snapshot::id_of},
@@ -62,7 +66,7 @@ impl Audit {
         let new = match &object {
             Object::Archive(link) => self.seen.insert(link.sha256),
             // What is right in its own place may be cited for another one.
-            Object::Details(entry) => self.leaves.get(&entry.link.sha256) != Some(entry),
+            Object::Details(entry) => self.leaves.get(&entry.link.sha256).is_none_or(|(seen, _)| seen != entry),
         };
         if new {
             self.pending.push(Pending { generation, object, required });
@@ -70,10 +74,10 @@ impl Audit {
     }
 
     /// Takes an object for right.
-    fn is_right(&mut self, object: &Object) {
+    fn is_right(&mut self, object: &Object, places: Places) {
         self.seen.insert(object.link().sha256);
         if let Object::Details(entry) = object {
-            self.leaves.insert(entry.link.sha256, *entry);
+            self.leaves.insert(entry.link.sha256, (*entry, places));
         }
     }
 
@@ -83,7 +87,7 @@ impl Audit {
         let mut running = JoinSet::new();
         for pending in std::mem::take(&mut self.pending) {
             if self.journal.as_ref().is_some_and(|j| j.knows(&pending.object.link().sha256)) {
-                self.is_right(&pending.object);
+                self.is_right(&pending.object, Places::default());
                 self.out.skipped += 1;
                 continue;
             }
@@ -102,9 +106,9 @@ impl Audit {
         }
     }
 
-    fn blob_read(&mut self, done: Option<std::result::Result<(Pending, Result<()>), tokio::task::JoinError>>) {
+    fn blob_read(&mut self, done: Option<std::result::Result<(Pending, Result<Places>), tokio::task::JoinError>>) {
         match done {
-            Some(Ok((Pending { object, .. }, Ok(())))) => {
+            Some(Ok((Pending { object, .. }, Ok(places)))) => {
                 let link = object.link();
                 // An archive is among what was seen since it was noted down.
                 if matches!(object, Object::Archive(_)) || !self.seen.contains(&link.sha256) {
@@ -114,7 +118,7 @@ impl Audit {
                 if let Some(journal) = &mut self.journal {
                     journal.add(&link.sha256);
                 }
-                self.is_right(&object);
+                self.is_right(&object, places);
             }
             Some(Ok((Pending { generation, object, required }, Err(error)))) => {
                 let left_out = !required && self.is_left_out(generation, &error, What::Object(&object));
@@ -132,12 +136,12 @@ impl Audit {
     }
 }
 
-async fn check(client: &Client, object: Object) -> Result<()> {
+async fn check(client: &Client, object: Object) -> Result<Places> {
     let link = match object {
         Object::Archive(link) => link,
         Object::Details(entry) => return details::check(client, &entry).await,
     };
     let mut bytes = client.inner.store.stream_linked(link).await?;
     while bytes.try_next().await?.is_some() {}
-    Ok(())
+    Ok(Places::default())
 }

@@ -4,14 +4,27 @@ use super::{Audit, blobs::Object, partial::What};
 use crate::{
     Result,
     client::{Client, SnapshotReader},
-    format::{Entry, FormatError, NodeType, TreeKind, keys},
+    cpu,
+    format::{Entry, FormatError, NodeType, PackageLines, TreeKind, keys},
     index::{self, Node},
+    package::{Sha256, detail_key},
 };
 use futures::StreamExt;
+use rayon::prelude::*;
+use std::{collections::HashSet, sync::Arc};
+
+/// The beginnings of the keys of what stands in a leaf: no two releases have one in common but by a search for it.
+pub(super) type Places = Box<[u64]>;
 
 impl Audit {
-    /// Looks at all details of a state. Of an older one, only at what no other has been seen to hold.
-    pub(super) async fn details(&mut self, reader: &SnapshotReader, newest: bool) {
+    /// Looks at all details of a state; of an older one, only at what no other has been seen to hold. `packages` are all that
+    /// there are, where they could be read.
+    pub(super) async fn details(
+        &mut self,
+        reader: &SnapshotReader,
+        newest: bool,
+        packages: Option<&Vec<Arc<PackageLines>>>,
+    ) {
         let generation = reader.generation();
         let (mut rest, mut leaves, mut whole) = (reader.details().entries().to_vec(), Vec::new(), true);
         while !rest.is_empty() {
@@ -50,17 +63,46 @@ impl Audit {
         }
         self.read_blobs().await;
         leaves.sort_unstable_by_key(|e| e.prefix);
+        let mut wrong = Vec::new();
         if newest && whole && !index::is_divided_right(TreeKind::Details, &leaves) {
+            wrong.push("its details are not divided as the rule says".to_owned());
+        }
+        if let Some(packages) = packages.filter(|_| !leaves.is_empty()) {
+            match self.strays(packages.clone(), &leaves).await {
+                0 => {}
+                n => wrong.push(format!("it holds {n} details of releases that are not there")),
+            }
+        }
+        for reason in wrong {
             let place = self.client.inner.store.place(&keys::blob(&reader.link().sha256));
-            let reason = "its details are not divided as the rule says".to_owned();
             self.problem(generation, FormatError::Malformed { what: "snapshot", reason }.at(place));
         }
     }
+
+    /// How many details in these leaves, as far as they were read, are of no release.
+    async fn strays(&self, packages: Vec<Arc<PackageLines>>, leaves: &[Entry]) -> usize {
+        let released = move || packages.par_iter().flat_map_iter(|p| places(p)).collect::<HashSet<u64>>();
+        let released = cpu::run(released).await;
+        let there = leaves.iter().filter_map(|e| self.leaves.get(&e.link.sha256)).flat_map(|(_, places)| places);
+        there.filter(|place| !released.contains(place)).count()
+    }
+}
+
+/// Where the details of a package's releases may stand: of all but those that are known to be tombstones.
+fn places(package: &PackageLines) -> Vec<u64> {
+    let released = package.lines.iter().filter(|line| line.record().map_or(true, |r| r.removed.is_none()));
+    released.map(|line| beginning(&detail_key(&package.key, &package.label, &line.version))).collect()
+}
+
+fn beginning(key: &Sha256) -> u64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&key.0[..8]);
+    u64::from_be_bytes(first)
 }
 
 /// Reads a leaf, and all that is in it.
-pub(super) async fn check(client: &Client, entry: &Entry) -> Result<()> {
-    let Node::Leaf(leaf) = client.detail_node(entry).await? else { return Ok(()) };
+pub(super) async fn check(client: &Client, entry: &Entry) -> Result<Places> {
+    let Node::Leaf(leaf) = client.detail_node(entry).await? else { return Ok(Places::default()) };
     let malformed = |reason: String| {
         let place = client.inner.store.place(&keys::blob(&entry.link.sha256));
         Err(FormatError::Malformed { what: "details", reason }.at(place))
@@ -76,9 +118,8 @@ pub(super) async fn check(client: &Client, entry: &Entry) -> Result<()> {
         }
     }
     let sums = (leaf.items.len() as u64, leaf.items.iter().map(|i| i.bytes).sum::<u64>());
-    if sums == (entry.releases, entry.bytes) {
-        Ok(())
-    } else {
-        malformed("its counts are not those of its entry".into())
+    if sums != (entry.releases, entry.bytes) {
+        return malformed("its counts are not those of its entry".into());
     }
+    Ok(leaf.items.iter().map(|i| beginning(&i.key)).collect())
 }

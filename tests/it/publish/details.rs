@@ -361,6 +361,27 @@ async fn verify_finds_details_that_are_divided_otherwise() {
     assert!(told.len() == 1 && told[0].contains("not divided as the rule says"), "{told:?}");
 }
 
+/// A writer that forgot the detail of a tombstone is found, also where the leaf is older than the tombstone.
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_finds_details_of_releases_that_are_not_there() {
+    let world = World::new().await;
+    let path = world.sources().join("list.jsonl");
+    list(&path, 0..40, 1, 9_000);
+    world.build().await.unwrap();
+    list(&path, 3..40, 1, 9_000);
+    let mut delete = world.options.clone();
+    delete.delete = true;
+    world.registry().build(&[world.sources()], &delete).await.unwrap();
+    let verify = async || world.client().verify(&VerifyOptions::all()).await.unwrap().problems;
+    assert!(verify().await.is_empty());
+    let mut snapshot = world.snapshot(2);
+    snapshot["details"] = world.snapshot(1)["details"].clone();
+    snapshot["generation"] = 3.into();
+    world.commit_by_hand(3, &snapshot).await;
+    let told: Vec<_> = verify().await.iter().map(|p| p.error.chain()).collect();
+    assert!(told.len() == 1 && told[0].contains("3 details of releases that are not there"), "{told:?}");
+}
+
 /// A registry of format 1, whose records linked their details, is neither read as one without details nor changed nor collected.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registry_of_an_older_format_is_refused_and_left_alone() {
