@@ -44,7 +44,8 @@ fn peak(s: &Sandbox, args: &[&str]) -> u64 {
 /// Details wait on disk: those that are new, and those in whose leaves something changes.
 #[test]
 fn a_build_does_not_hold_its_details() {
-    let build = ["build", "--source", "packages", "--no-search"];
+    // What is read ahead of a list grows with the processors, and there is more of it with readmes.
+    let build = ["build", "--source", "packages", "--no-search", "--threads", "2"];
     let of = |with_readme: bool| {
         let s = Sandbox::with_registry();
         let bytes = list(&s, "1.0.0", with_readme);
