@@ -1,5 +1,5 @@
 //! Measures a registry of any size: makes JSON Lines records with a fixed seed, publishes them, and times what operators
-//! wait for. `cargo run --release --example scale -- 1000000`
+//! wait for. `cargo run --release --example scale -- 1000000`, or with a readme of so many kB each: `… scale -- 20000 12`
 //!
 //! Prints one table; `docs/performance.md` quotes it.
 
@@ -16,9 +16,10 @@ use std::time::Instant;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let count: u64 = std::env::args().nth(1).map_or(Ok(10_000), |n| n.parse())?;
+    let readme: usize = std::env::args().nth(2).map_or(Ok(0), |n| n.parse())?;
     let dir = tempfile::tempdir()?;
     let lines = dir.path().join("records.jsonl");
-    write_records(&lines, 0..count)?;
+    write_records(&lines, 0..count, readme * 1000)?;
     let store = Store::create(dir.path().join("registry").to_str().ok_or("the temporary folder's name is not text")?)?;
     let key = SigningKey::generate("scale.example.com".parse()?)?;
     let pinned = key.verifier().clone();
@@ -35,7 +36,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     row("unchanged build", began, &format!("{} puts", report.puts));
     for i in 0..3 {
         let one = dir.path().join(format!("one-{i}.jsonl"));
-        write_records(&one, count + i..count + i + 1)?;
+        write_records(&one, count + i..count + i + 1, readme * 1000)?;
         let began = Instant::now();
         let report = registry.build(&[one], &options).await?;
         row("one release more", began, &format!("{} puts, {} bytes", report.puts, report.bytes));

@@ -58,8 +58,18 @@ mutant "garbage that is not marked first (I16)" "collect::" <<'PERL'
 replace("src/publish/gc.rs", ".filter(|marked| *marked >= modified).unwrap_or(now)", ".filter(|marked| *marked >= modified).unwrap_or(modified)");
 PERL
 mutant "the snapshot before what it links (I1)" "publish::" <<'PERL'
-replace("src/publish/put.rs", "            self.put_all(std::mem::take(&mut puts), session, options).await?;\n", "");
-replace("src/publish/put.rs", "        self.put_all(puts, session, options).await?;\n        self.put_all(vec![whole(snapshot.clone())], session, options).await?;\n", "        self.put_all(vec![whole(snapshot.clone())], session, options).await?;\n        self.put_all(puts, session, options).await?;\n");
+replace("src/publish/put.rs", "        let mut pages: Vec<_> = index.pages", "        let mut late = Vec::new();\n        let mut pages: Vec<_> = index.pages");
+replace("src/publish/put.rs", "            self.put_all(puts, session, options).await?;\n        }\n", "            late.extend::<Vec<_>>(puts);\n        }\n");
+replace("src/publish/put.rs", "        Ok(snapshot.link)", "        self.put_all(late, session, options).await?;\n        Ok(snapshot.link)");
+PERL
+mutant "details that outlive their release" "publish::" <<'PERL'
+replace("src/publish/details.rs", ".filter(|c| c.change == ReleaseChange::Removed)", ".filter(|_| false)");
+PERL
+mutant "leaves of details that keep what they name (I14)" "publish:: collect::" <<'PERL'
+replace("src/publish/live.rs", "            self.add(entry.link.sha256);\n            return false;", "            self.add(entry.link.sha256);\n            return self.walked.insert(entry.link.sha256);");
+PERL
+mutant "an audit that takes a leaf for right wherever it is cited (I28)" "publish::" <<'PERL'
+replace("src/client/verify/blobs.rs", "self.leaves.get(&entry.link.sha256) != Some(entry)", "self.seen.insert(entry.link.sha256)");
 PERL
 mutant "the pointer before the claim (I12)" "publish::" <<'PERL'
 replace("src/publish/commit.rs", "            if self.claim(&slot, options).await? {", "            self.publish_checkpoint(&slot, &batch.watch, options, &mut session.tally).await?;\n            if self.claim(&slot, options).await? {");

@@ -51,7 +51,7 @@ impl Place {
     /// These packages as JSON Lines.
     pub(crate) fn list(&self, name: &str, range: Range<u64>) -> PathBuf {
         let path = self.dir.path().join(format!("{name}.jsonl"));
-        write_records(&path, range).unwrap();
+        write_records(&path, range, 0).unwrap();
         path
     }
 
@@ -85,8 +85,8 @@ pub(crate) fn id(i: u64) -> PackageId {
     PackageId::new(Kind::Pack, &PackageName::new(&format!("package-{i}")).unwrap()).unwrap()
 }
 
-/// Records of packages that are hosted elsewhere.
-pub(crate) fn write_records(path: &Path, range: Range<u64>) -> Result<()> {
+/// Records of packages that are hosted elsewhere, each with a readme of about so many bytes.
+pub(crate) fn write_records(path: &Path, range: Range<u64>, readme: usize) -> Result<()> {
     const WORDS: [&str; 16] = [
         "fast", "small", "typed", "async", "template", "ontology", "server", "client", "parser", "query", "graph",
         "schema", "report", "bridge", "worker", "index",
@@ -96,9 +96,16 @@ pub(crate) fn write_records(path: &Path, range: Range<u64>) -> Result<()> {
         // A fixed mixing of the number stands for chance.
         let r = i.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(17);
         let word = |n: u32| WORDS[(r.rotate_right(n * 4) & 15) as usize];
-        writeln!(
+        let mut text = String::new();
+        let mut next = r;
+        while text.len() < readme {
+            next = next.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(17) ^ i;
+            text += WORDS[(next & 15) as usize];
+            text += &format!(" {:x} ", next >> 48);
+        }
+        write!(
             out,
-            r#"{{"name":"package-{i}","version":"1.{}.{}","summary":"A {} {} {} for {}","keywords":["{}","{}"],"license":"MIT","sha256":"{:016x}{:016x}{:016x}{:016x}","size":{},"download_url":"https://downloads.example.com/package-{i}.tar.gz"}}"#,
+            r#"{{"name":"package-{i}","version":"1.{}.{}","summary":"A {} {} {} for {}","keywords":["{}","{}"],"license":"MIT","sha256":"{:016x}{:016x}{:016x}{:016x}","size":{},"download_url":"https://downloads.example.com/package-{i}.tar.gz""#,
             r % 10,
             r % 7,
             word(0),
@@ -113,6 +120,10 @@ pub(crate) fn write_records(path: &Path, range: Range<u64>) -> Result<()> {
             i,
             1000 + r % 100_000,
         )?;
+        if !text.is_empty() {
+            write!(out, r#","readme":"{text}""#)?;
+        }
+        writeln!(out, "}}")?;
     }
     out.flush()
 }

@@ -183,7 +183,7 @@ impl SnapshotReader {
             out.push(entry.link);
             next = match self.client().node(&entry).await? {
                 Node::Page(page) => page.find(&key).copied(),
-                Node::Shard(_) => None,
+                Node::Leaf(_) => None,
             };
         }
         Ok(out)

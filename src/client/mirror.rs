@@ -1,7 +1,7 @@
 //! Mirrors: copies of a registry that verify as it does. Bytes are copied and nothing is signed, so a mirror takes the public
 //! key and no other, and whoever reads from it need not trust it.
 //!
-//! What is there first is what is linked: archives and details, shards, pages, the change list and whatever else a snapshot
+//! What is there first is what is linked: archives, the nodes of both trees, children before parents, the change list and whatever else a snapshot
 //! links, the snapshot, the slots in order, and the checkpoint last. A run that dies leaves a mirror that is as it was, and
 //! more objects; the next one finds them.
 
@@ -229,9 +229,14 @@ impl Run {
 
     /// What patterns mean in a state. Of an older one it may be nothing.
     async fn part(&self, state: &State, only: &[Pattern], strict: bool) -> Result<Closure> {
-        let mut part =
-            closure(&state.top, only, self.copier.to.parallel(), |entry| async move { self.copier.node(&entry).await })
-                .await;
+        let mut part = closure(
+            (&state.top, &state.details),
+            only,
+            self.copier.to.parallel(),
+            |entry| async move { self.copier.node(&entry).await },
+            |entry| async move { self.copier.node(&entry).await },
+        )
+        .await;
         if let Some((_, e)) = part.lacking.pop() {
             return Err(e);
         }

@@ -36,7 +36,7 @@ pub use verify::{NotMirrored, Problem, Verified, VerifyOptions};
 
 use crate::{
     Error, ErrorKind, Result, cpu,
-    format::{self, Entry, Snapshot, keys, limits},
+    format::{self, DetailLine, Entry, PackageLines, Snapshot, Stored, keys, limits},
     index::Node,
     package::{Link, Sha256, Timestamp},
     resolve::Candidates,
@@ -75,7 +75,9 @@ struct Inner {
     trusted: Option<TrustedState>,
     disk: Option<DiskCache>,
     /// Parsed nodes, weighed by their uncompressed bytes. Whoever wants one that somebody else is fetching waits for it.
-    nodes: moka::future::Cache<Sha256, (Node, u32)>,
+    nodes: NodeCache<Arc<PackageLines>>,
+    /// The same of the tree of details.
+    details: NodeCache<DetailLine>,
     /// Parsed packages, by shard and key.
     packages: moka::sync::Cache<(Sha256, Sha256), (Arc<Package>, u32)>,
     /// Packages as resolving sees them, by shard and key.
@@ -85,6 +87,17 @@ struct Inner {
     search: search::Caches,
     /// What was fetched last, so that the next question can be a conditional one.
     current: Mutex<Option<Current>>,
+}
+
+/// An object of so many bytes is decompressed and parsed faster than it is handed to another thread.
+const SMALL: usize = 256 * 1024;
+
+/// Nodes of one tree, by digest.
+type NodeCache<I> = moka::future::Cache<Sha256, (Node<I>, u32)>;
+
+/// A cache of so many bytes.
+fn node_cache<I: Stored>(bytes: u64) -> NodeCache<I> {
+    moka::future::Cache::builder().weigher(|_, v: &(Node<I>, u32)| v.1).max_capacity(bytes).build()
 }
 
 #[derive(Clone)]
@@ -149,8 +162,9 @@ impl Client {
 
     fn with_trust(store: Store, keys: Vec<VerifierKey>, options: ClientOptions, trusted: Option<TrustedState>) -> Self {
         let disk = options.cache.as_deref().map(DiskCache::new);
-        let nodes =
-            moka::future::Cache::builder().weigher(|_, v: &(Node, u32)| v.1).max_capacity(options.memory / 2).build();
+        // Of the details, those that were read last: whoever reads all of a package's finds them side by side.
+        let details = node_cache(options.memory / 16);
+        let nodes = node_cache(options.memory / 2 - options.memory / 16);
         let newest = moka::future::Cache::builder().max_capacity(1).time_to_live(options.freshness).build();
         let packages = moka::sync::Cache::builder()
             .weigher(|_, v: &(Arc<Package>, u32)| v.1)
@@ -162,7 +176,20 @@ impl Client {
             .build();
         let search = search::Caches::new(options.memory);
         let current = Mutex::new(None);
-        let inner = Inner { store, keys, options, trusted, disk, nodes, packages, candidates, newest, search, current };
+        let inner = Inner {
+            store,
+            keys,
+            options,
+            trusted,
+            disk,
+            nodes,
+            details,
+            packages,
+            candidates,
+            newest,
+            search,
+            current,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -334,8 +361,7 @@ impl Client {
             return Err(format::FormatError::TooLarge { size: size.max(raw), max }.at(place()));
         }
         let bytes = self.stored(link, max).await?;
-        // A small object is decompressed faster than it is handed to another thread.
-        let small = raw <= 256 * 1024;
+        let small = raw <= SMALL as u64;
         let link = *link;
         let unpack = move || format::unpack(&bytes, &link);
         if small { unpack() } else { cpu::run(unpack).await }.map_err(|e| e.at(place()))
@@ -361,17 +387,29 @@ impl Client {
 
     /// A node of the index: from memory, from the disk, or from the store.
     async fn node(&self, entry: &Entry) -> Result<Node> {
-        if let Some((node, _)) = self.inner.nodes.get(&entry.link.sha256).await {
+        self.node_in(&self.inner.nodes, entry).await
+    }
+
+    /// The same of the tree of details.
+    async fn detail_node(&self, entry: &Entry) -> Result<Node<DetailLine>> {
+        self.node_in(&self.inner.details, entry).await
+    }
+
+    async fn node_in<I: Stored>(&self, cache: &NodeCache<I>, entry: &Entry) -> Result<Node<I>> {
+        if let Some((node, _)) = cache.get(&entry.link.sha256).await {
             return Ok(node);
         }
-        let fetched = self.inner.nodes.try_get_with(entry.link.sha256, self.fetch_node(entry)).await;
+        let fetched = cache.try_get_with(entry.link.sha256, self.fetch_node(entry)).await;
         fetched.map(|(node, _)| node).map_err(Error::shared)
     }
 
-    async fn fetch_node(&self, entry: &Entry) -> Result<(Node, u32)> {
+    async fn fetch_node<I: Stored>(&self, entry: &Entry) -> Result<(Node<I>, u32)> {
         let raw = self.object(&entry.link, limits::NODE, limits::NODE_RAW).await?;
         let weight = u32::try_from(raw.len()).unwrap_or(u32::MAX);
-        let node = Node::read(entry, raw).map_err(|e| e.at(self.inner.store.place(&keys::blob(&entry.link.sha256))))?;
+        let (small, owned) = (raw.len() <= SMALL, *entry);
+        let read = move || Node::read(&owned, raw);
+        let node = if small { read() } else { cpu::run(read).await };
+        let node = node.map_err(|e| e.at(self.inner.store.place(&keys::blob(&entry.link.sha256))))?;
         Ok((node, weight))
     }
 

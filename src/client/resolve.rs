@@ -303,7 +303,7 @@ impl SnapshotReader {
             for (at, entry) in open {
                 match &nodes[&entry.link.sha256] {
                     Node::Page(page) => below.extend(next(page, at)),
-                    Node::Shard(shard) => {
+                    Node::Leaf(shard) => {
                         let Some(lines) = shard.find(&keys[at]) else { continue };
                         out[at] = Some(self.keep_candidates(&entry, &ids[at], lines));
                     }
@@ -333,7 +333,7 @@ impl SnapshotReader {
                     Some(below) => entry = *below,
                     None => return Some(None),
                 },
-                Node::Shard(shard) => {
+                Node::Leaf(shard) => {
                     return Some(shard.find(&key).map(|lines| self.keep_candidates(&entry, id, lines)));
                 }
             }

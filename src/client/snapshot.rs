@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Error, ErrorKind, Result,
-    format::{Entry, FormatError, Page, Snapshot, limits},
+    format::{Entry, FormatError, Page, Snapshot, keys},
     index::{self, Node, Nodes, Tree},
     package::{Detail, Kind, Link, PackageId, PackageName, PackageSpec, Record, Sha256},
 };
@@ -27,14 +27,15 @@ pub struct SnapshotReader {
 pub(super) struct Shared {
     snapshot: Snapshot,
     top: Page,
+    details: Page,
     link: Link,
     generation: u64,
 }
 
 impl SnapshotReader {
     pub(super) fn new(client: Client, snapshot: Snapshot, link: Link, generation: u64) -> Result<Self, FormatError> {
-        let top = snapshot.top()?;
-        Ok(Self { client, shared: Arc::new(Shared { snapshot, top, link, generation }) })
+        let (top, details) = (snapshot.top()?, snapshot.details_top()?);
+        Ok(Self { client, shared: Arc::new(Shared { snapshot, top, details, link, generation }) })
     }
 
     /// A reader of what another one has read.
@@ -65,6 +66,11 @@ impl SnapshotReader {
         &self.shared.top
     }
 
+    /// What leads to the details.
+    pub(super) fn details(&self) -> &Page {
+        &self.shared.details
+    }
+
     pub(super) fn client(&self) -> &Client {
         &self.client
     }
@@ -82,7 +88,7 @@ impl SnapshotReader {
             let node = self.client.node(&entry).await;
             match self.client.explained(self.generation(), id, node).await? {
                 Node::Page(next) => page = Some(next),
-                Node::Shard(shard) => {
+                Node::Leaf(shard) => {
                     return Ok(shard.find(&key).map(|lines| self.read(&entry.link.sha256, id, lines)));
                 }
             }
@@ -198,8 +204,8 @@ impl SnapshotReader {
     }
 
     fn packages_of(&self, node: &Node) -> Vec<Package> {
-        let Node::Shard(shard) = node else { return Vec::new() };
-        shard.packages.iter().filter_map(|lines| Some(Package::read(id_of(&lines.label)?, lines))).collect()
+        let Node::Leaf(shard) = node else { return Vec::new() };
+        shard.items.iter().filter_map(|lines| Some(Package::read(id_of(&lines.label)?, lines))).collect()
     }
 
     /// Every shard, in order; of a partial mirror those that it holds.
@@ -259,15 +265,27 @@ impl SnapshotReader {
             .buffer_unordered(parallel)
     }
 
-    /// Description, readme and manifest of a release, where it has them.
+    /// Description, readme and manifest of a release, where it has them; that it has none is proved, as with
+    /// [`package`](Self::package).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] for one that a newer program wrote.
     pub async fn detail(&self, record: &Record) -> Result<Option<Detail>> {
-        let Some(link) = &record.detail else { return Ok(None) };
-        let raw = self.client.object(link, limits::NODE, limits::NODE_RAW).await;
-        let raw = self.client.explained(self.generation(), partial::release(record), raw).await?;
-        let place = self.client.inner.store.place(&crate::format::keys::blob(&link.sha256));
-        let detail: Detail = serde_json::from_slice(&raw)
-            .map_err(|e| FormatError::Malformed { what: "detail", reason: e.to_string() }.at(place))?;
-        Ok(Some(detail))
+        // A tombstone is known to have none.
+        let Some(key) = record.detail_key().filter(|_| record.removed.is_none()) else { return Ok(None) };
+        let mut page = None;
+        loop {
+            let at: &Page = page.as_deref().unwrap_or(&self.shared.details);
+            let Some(entry) = at.find(&key).copied() else { return Ok(None) };
+            let node = self.client.detail_node(&entry).await;
+            match self.client.explained(self.generation(), partial::release(record), node).await? {
+                Node::Page(next) => page = Some(next),
+                Node::Leaf(leaf) => {
+                    let place = || self.client.inner.store.place(&keys::blob(&entry.link.sha256));
+                    return leaf.find(&key).map(|line| line.detail().map_err(|e| e.at(place()))).transpose();
+                }
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The audit: is everything that a registry promises really there, and right?
 
 mod blobs;
+mod details;
 mod journal;
 mod partial;
 mod search;
@@ -10,14 +11,18 @@ pub use partial::NotMirrored;
 use super::{Client, ClientOptions, Inner, SnapshotReader};
 use crate::{
     Error, ErrorKind, Result, cpu,
-    format::{self, Changes, Entry, FormatError, Marks, PackageLines, Page, keys, limits},
-    index::{self, Node, Nodes},
+    format::{self, Changes, Entry, FormatError, Marks, PackageLines, Page, Shard, keys, limits},
+    index::{self, NewLeaf, Node, Nodes},
     package::{Link, Record, Sha256},
     store::is_absent,
     trust::{Boundary, Slot},
 };
 use futures::{StreamExt, TryStreamExt};
-use std::{collections::HashSet, sync::Arc};
+use rayon::prelude::*;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// How much to verify.
 #[derive(Debug, Clone, Default)]
@@ -121,6 +126,8 @@ struct Audit {
     client: Client,
     /// Objects that were found to be right: generations share most of theirs.
     seen: HashSet<Sha256>,
+    /// The leaves of details among them, as they were cited, and what stands in them, as far as it was read.
+    leaves: HashMap<Sha256, (Entry, details::Places)>,
     /// The nodes among them below which nothing has to be looked at again.
     walked: HashSet<Sha256>,
     /// What is not there, and which generation cites it: whether that is a problem is known in the end.
@@ -128,7 +135,7 @@ struct Audit {
     out: Verified,
     /// What the mirror says that it was meant to hold, if it is one, and what follows from that.
     part: partial::Part,
-    /// Archives and details to be read.
+    /// Archives and leaves of details to be read.
     pending: Vec<blobs::Pending>,
     journal: Option<journal::Journal>,
 }
@@ -285,6 +292,7 @@ impl Audit {
         }
         self.read_blobs().await;
         if options.all {
+            self.details(reader, newest, (newest && whole).then_some(&all)).await;
             self.search(reader, (newest && whole).then(|| all.clone())).await;
         }
         if newest {
@@ -294,52 +302,65 @@ impl Audit {
                 self.shape(reader, all).await;
             }
         }
-        if options.all
-            && let Some(link) = reader.snapshot().changes
-            && !self.seen.contains(&link.sha256)
-        {
-            match self.client.object(&link, limits::CHANGES, limits::CHANGES_RAW).await {
-                Err(error) if self.is_left_out(generation, &error, partial::What::Generation) => {}
-                Err(error) => self.problem(generation, error),
-                Ok(raw) => match Changes::read(&raw) {
-                    Ok(_) => drop(self.count(&link)),
-                    Err(e) => self.problem(generation, e.at(self.client.inner.store.place(&keys::blob(&link.sha256)))),
-                },
-            }
+        if options.all {
+            self.change_list(reader).await;
+        }
+    }
+
+    async fn change_list(&mut self, reader: &SnapshotReader) {
+        let (generation, link) = (reader.generation(), reader.snapshot().changes);
+        let Some(link) = link.filter(|l| !self.seen.contains(&l.sha256)) else { return };
+        match self.client.object(&link, limits::CHANGES, limits::CHANGES_RAW).await {
+            Err(error) if self.is_left_out(generation, &error, partial::What::Generation) => {}
+            Err(error) => self.problem(generation, error),
+            Ok(raw) => match Changes::read(&raw) {
+                Ok(_) => drop(self.count(&link)),
+                Err(e) => self.problem(generation, e.at(self.client.inner.store.place(&keys::blob(&link.sha256)))),
+            },
         }
     }
 
     /// Checks a node against the entry that cites it, and gives the packages in it.
     fn node(&mut self, generation: u64, entry: &Entry, node: &Node, rest: &mut Vec<Entry>) -> Vec<Arc<PackageLines>> {
-        let place = self.client.inner.store.place(&keys::blob(&entry.link.sha256));
-        let (packages, releases, bytes, out) = match node {
+        let (sums, out) = match node {
             Node::Page(page) => {
                 rest.extend(page.entries());
                 let sum = |f: fn(&Entry) -> u64| page.entries().iter().map(f).sum();
-                (sum(|e| e.packages), sum(|e| e.releases), sum(|e| e.bytes), Vec::new())
+                ((sum(|e| e.packages), sum(|e| e.releases), sum(|e| e.bytes)), Vec::new())
             }
-            Node::Shard(shard) => {
+            Node::Leaf(shard) => {
+                let place = self.client.inner.store.place(&keys::blob(&entry.link.sha256));
                 for reason in &shard.skipped {
                     let e = FormatError::Malformed { what: "shard", reason: reason.clone() };
                     self.problem(generation, e.at(&place));
                 }
-                let p = &shard.packages;
+                let p = &shard.items;
                 let releases = p.iter().map(|p| p.lines.len() as u64).sum();
-                (p.len() as u64, releases, p.iter().map(|p| p.bytes()).sum(), p.clone())
+                ((p.len() as u64, releases, p.iter().map(|p| p.bytes()).sum()), p.clone())
             }
         };
-        if (packages, releases, bytes) != (entry.packages, entry.releases, entry.bytes) {
+        self.counts(generation, entry, sums);
+        out
+    }
+
+    /// Checks what an entry says of its node: packages, releases and bytes.
+    fn counts(&mut self, generation: u64, entry: &Entry, sums: (u64, u64, u64)) {
+        if sums != (entry.packages, entry.releases, entry.bytes) {
+            let place = self.client.inner.store.place(&keys::blob(&entry.link.sha256));
             let e = FormatError::Malformed { what: "page", reason: "its counts are not those of the node".into() };
             self.problem(generation, e.at(place));
         }
-        out
     }
 
     /// The index must be the one tree that its records make: rebuilt from them, it has the same root.
     async fn shape(&mut self, reader: &SnapshotReader, mut packages: Vec<Arc<PackageLines>>) {
         let rebuilt = cpu::run(move || {
             packages.sort_by_key(|p| p.key);
-            index::edit(&Page::root(), &Nodes::new(), &packages).map(|e| e.top)
+            index::edit(&Page::root(), &Nodes::new(), &packages).map(|draft| {
+                let seal = |leaf: &NewLeaf<_>| leaf.entry(Shard::seal(leaf.at, &leaf.items).link);
+                let leaves: Vec<Entry> = draft.leaves.par_iter().map(seal).collect();
+                draft.close(&leaves).top
+            })
         })
         .await;
         if rebuilt.ok().as_deref() != Some(reader.top().entries()) {
@@ -387,9 +408,8 @@ impl Audit {
     }
 }
 
-/// The objects of this registry that a record links to.
-pub(super) fn links_of(record: &Record) -> Vec<Link> {
-    let archive = Link { raw: None, sha256: record.archive.sha256, size: record.archive.size };
+/// The archive of a release, where this registry has it.
+pub(super) fn archive_of(record: &Record) -> Option<Link> {
     let here = record.archive.url.is_none() && record.removed.is_none();
-    here.then_some(archive).into_iter().chain(record.detail).collect()
+    here.then_some(Link { raw: None, sha256: record.archive.sha256, size: record.archive.size })
 }

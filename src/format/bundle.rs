@@ -15,7 +15,7 @@ use std::{collections::HashSet, ops::Range};
 /// own files, too.
 pub const BUNDLE_VERSION: u32 = 5;
 
-const WHAT: &str = "search bundle";
+pub(super) const WHAT: &str = "search bundle";
 
 /// The first line of a tail, up to the version.
 const MAGIC: &str = "ggen-market/search-bundle/";

@@ -21,7 +21,7 @@ pub struct Object {
 pub(crate) enum Effort {
     /// Shards and change lists: text, read by everybody. Level 6.
     Dense,
-    /// Details: text, one for each release, read by few. Level 3 is half the work of a publish for a twentieth more bytes.
+    /// Details: much text, read by few. Level 3 is half the work of a publish for a twentieth more bytes.
     Quick,
     /// Pages and snapshots: mostly digests, of which no level makes less than half. Level 2 (level 1 of zlib-rs has fixed
     /// codes, which hexadecimal digits do not suit).

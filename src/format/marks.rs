@@ -97,15 +97,16 @@ mod tests {
         let line = |digit: &str| format!(r#"{{"marked":"2026-11-23T15:20:57Z","sha256":"{}"}}"#, digit.repeat(64));
         let list = |header: &str, lines: &[String]| format!("{header}\n{}", lines.join(""));
         let (a, b) = (line("a") + "\n", line("b") + "\n");
-        let header = r#"{"format":1,"type":"marks"}"#;
+        let header = r#"{"format":2,"type":"marks"}"#;
         assert!(Marks::read(list(header, &[a.clone(), b.clone()]).as_bytes()).is_ok());
         for (header, lines) in [
             (header, [b.clone(), a.clone()]),
             (header, [a.clone(), a.clone()]),
             (header, [a.clone(), line("b")]),
             (header, [a.clone(), line("B") + "\n"]),
-            (r#"{"format":1,"type":"changes"}"#, [a.clone(), b.clone()]),
-            (r#"{"format":2,"type":"marks"}"#, [a, b]),
+            (r#"{"format":2,"type":"changes"}"#, [a.clone(), b.clone()]),
+            (r#"{"format":1,"type":"marks"}"#, [a.clone(), b.clone()]),
+            (r#"{"format":3,"type":"marks"}"#, [a, b]),
         ] {
             assert!(Marks::read(list(header, &lines).as_bytes()).is_err(), "{header} {lines:?}");
         }

@@ -1,6 +1,6 @@
 //! What a mirror says that it holds.
 
-use super::{FORMAT_VERSION, FormatError};
+use super::{FORMAT_VERSION, FormatError, require_format};
 use crate::package::Pattern;
 use serde::{Deserialize, Serialize};
 
@@ -34,9 +34,7 @@ impl MirrorNote {
 
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, FormatError> {
         let out: Self = serde_json::from_slice(bytes).map_err(|e| FormatError::malformed(WHAT, e))?;
-        if out.format > FORMAT_VERSION {
-            return Err(FormatError::Newer { what: WHAT, found: out.format });
-        }
+        require_format(WHAT, out.format)?;
         if out.kind != WHAT {
             return Err(FormatError::malformed(WHAT, format!("it is a {}", out.kind)));
         }

@@ -7,8 +7,10 @@
 
 pub(crate) mod bundle;
 mod changes;
+mod details;
 mod gz;
 pub(crate) mod keys;
+mod leaf;
 mod marks;
 mod mirror;
 mod page;
@@ -18,10 +20,12 @@ mod snapshot;
 
 pub use bundle::{BUNDLE_VERSION, SearchBundle};
 pub use changes::{ChangedRelease, Changes, ReleaseChange};
+pub(crate) use details::{DetailLine, Keyed, seal_details};
 pub use gz::Object;
 #[cfg(test)]
 pub(crate) use gz::open;
 pub(crate) use gz::{Effort, inflate, unpack};
+pub(crate) use leaf::{Item, Leaf, Stored, TreeKind};
 pub(crate) use marks::Marks;
 pub(crate) use mirror::MirrorNote;
 pub use page::{Entry, NodeType, Page};
@@ -31,14 +35,14 @@ pub use snapshot::Snapshot;
 
 use crate::package::{Link, Sha256};
 
-/// The format version this program writes and the newest that it reads.
-pub const FORMAT_VERSION: u32 = 1;
+/// The format version that this program writes and reads. Format 1 had an object of its own for each detail.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// The limits every reader keeps (invariant I26), in bytes.
 pub mod limits {
     /// A slot or a checkpoint.
     pub const SIGNED: u64 = 16 * 1024;
-    /// The stored bytes of a shard, page, snapshot or detail.
+    /// The stored bytes of a shard, page, snapshot or leaf of details.
     pub const NODE: u64 = 16 * 1024 * 1024;
     /// The same, uncompressed.
     pub const NODE_RAW: u64 = 128 * 1024 * 1024;
@@ -58,6 +62,10 @@ pub mod limits {
     pub const MIRROR: u64 = 64 * 1024;
     /// The uncompressed record bytes of a shard that is not split further.
     pub const SHARD_BODY: u64 = 64 * 1024;
+    /// The uncompressed lines of a leaf of details that is not split further.
+    pub const DETAILS_BODY: u64 = 256 * 1024;
+    /// The line of one detail: less than a [`NODE`], since one that cannot be compressed must fit into one.
+    pub const DETAIL: u64 = 15 * 1024 * 1024;
 }
 
 /// Why stored bytes are not what they are cited as.
@@ -138,10 +146,14 @@ impl FormatError {
                 .with_source(self)
                 .with_hint("upgrade ggen-market");
         }
-        if matches!(self, Self::Older { .. }) {
+        if let Self::Older { what, .. } = self {
+            let hint = match what {
+                bundle::WHAT => "the next release that is published writes a new one",
+                _ => "publish the packages anew into an empty place, or read them with the ggen-market that wrote it",
+            };
             return Error::new(ErrorKind::Unsupported, format!("{place} is written in an older format"))
                 .with_source(self)
-                .with_hint("the next release that is published writes a new one");
+                .with_hint(hint);
         }
         Error::new(ErrorKind::Untrusted, format!("{place} is not what it is cited as"))
             .with_source(self)
@@ -156,6 +168,15 @@ pub(crate) fn check(bytes: &[u8], link: &Link) -> Result<(), FormatError> {
     }
     let got = Sha256::of(bytes);
     if got == link.sha256 { Ok(()) } else { Err(FormatError::Digest { got, want: link.sha256 }) }
+}
+
+/// Refuses what another version of the format wrote.
+fn require_format(what: &'static str, found: u32) -> Result<(), FormatError> {
+    match found.cmp(&FORMAT_VERSION) {
+        std::cmp::Ordering::Less => Err(FormatError::Older { what, found }),
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => Err(FormatError::Newer { what, found }),
+    }
 }
 
 /// The first line of every JSON Lines object of ours: what it is and what part of the tree it covers.
@@ -181,9 +202,7 @@ impl Header {
     fn read<'a>(text: &'a str, what: &'static str, prefix: Option<Prefix>) -> Result<&'a str, FormatError> {
         let (first, rest) = text.split_once('\n').ok_or_else(|| FormatError::malformed(what, "no first line"))?;
         let header: Self = serde_json::from_str(first).map_err(|e| FormatError::malformed(what, e))?;
-        if header.format > FORMAT_VERSION {
-            return Err(FormatError::Newer { what, found: header.format });
-        }
+        require_format(what, header.format)?;
         if header.kind != what || header.prefix != prefix {
             return Err(FormatError::malformed(
                 what,
@@ -204,6 +223,7 @@ fn shown(prefix: Option<Prefix>) -> String {
 /// Every parser of an unsigned object, for fuzzing and property tests.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn parse_all(raw: &[u8]) {
+    use std::sync::Arc;
     let _ = Snapshot::read(raw);
     let _ = Changes::read(raw);
     let _ = Marks::read(raw);
@@ -211,10 +231,16 @@ pub(crate) fn parse_all(raw: &[u8]) {
     let _ = inflate(raw, 1 << 20);
     let _ = bundle::Tail::read(bytes::Bytes::copy_from_slice(raw));
     for prefix in [Prefix::ROOT, Prefix::ROOT.child(true)] {
-        let _ = Page::read(raw, prefix);
-        if let Ok(shard) = Shard::read(raw.to_vec(), prefix) {
-            for line in shard.packages.iter().flat_map(|p| &p.lines) {
+        let _ = Page::read(TreeKind::Index, raw, prefix);
+        let _ = Page::read(TreeKind::Details, raw, prefix);
+        if let Ok(shard) = <Arc<PackageLines>>::read(raw.to_vec(), prefix) {
+            for line in shard.items.iter().flat_map(|p| &p.lines) {
                 let _ = line.record();
+            }
+        }
+        if let Ok(details) = DetailLine::read(raw.to_vec(), prefix) {
+            for line in details.items {
+                let _ = line.detail();
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Shards: the records of all packages below a prefix, one JSON object a line.
 
-use super::{Effort, FormatError, Header, Object, Prefix};
+use super::{Effort, FormatError, Header, Item, Leaf, Object, Prefix, Stored, TreeKind};
 use crate::package::{PackageName, RECORD_VERSION, Record, RecordError, Sha256, Version};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -59,16 +59,30 @@ impl PackageLines {
     }
 }
 
-/// A shard, read.
-#[derive(Debug)]
-pub(crate) struct Shard {
-    /// In the order of their keys.
-    pub(crate) packages: Vec<Arc<PackageLines>>,
-    /// Lines that could not be read, with the reason: never silently dropped.
-    pub(crate) skipped: Vec<String>,
+impl Item for Arc<PackageLines> {
+    const TREE: TreeKind = TreeKind::Index;
+
+    fn key(&self) -> &Sha256 {
+        &self.key
+    }
+
+    fn bytes(&self) -> u64 {
+        PackageLines::bytes(self)
+    }
+
+    fn releases(&self) -> u64 {
+        self.lines.len() as u64
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.lines == other.lines
+    }
 }
 
-/// The members that every record has, whatever its version.
+/// A shard, read.
+pub(crate) type Shard = Leaf<Arc<PackageLines>>;
+
+/// The members that every record has, and every detail, whatever its version.
 #[derive(Deserialize)]
 struct Head<'a> {
     #[serde(borrow)]
@@ -80,15 +94,13 @@ struct Head<'a> {
     version: Cow<'a, str>,
 }
 
-impl Shard {
-    /// Reads the decompressed bytes of a shard that was cited for `prefix`. Lenient for each line (it is skipped with a
-    /// reason), strict for the object: order, place and header must hold.
-    pub(crate) fn read(raw: Vec<u8>, prefix: Prefix) -> Result<Self, FormatError> {
+impl Stored for Arc<PackageLines> {
+    fn read(raw: Vec<u8>, prefix: Prefix) -> Result<Shard, FormatError> {
         const WHAT: &str = "shard";
         let raw = Bytes::from(raw);
         let text = std::str::from_utf8(&raw).map_err(|e| FormatError::malformed(WHAT, e))?;
         let body = Header::read(text, WHAT, Some(prefix))?;
-        let mut out = Self { packages: Vec::new(), skipped: Vec::new() };
+        let mut out = Shard::new();
         let mut current: Option<PackageLines> = None;
         let mut label = String::new();
         for (number, line) in body.lines().enumerate() {
@@ -106,10 +118,12 @@ impl Shard {
             let line = Line { version: head.version, text: raw.slice_ref(line.as_bytes()) };
             out.add(&mut current, &label, line, prefix)?;
         }
-        out.packages.extend(current.map(PackageLines::share));
+        out.items.extend(current.map(PackageLines::share));
         Ok(out)
     }
+}
 
+impl Shard {
     /// Takes the next line, which must stand in order: by key, then by version, none twice. `current` is the package whose
     /// lines are being read.
     fn add(
@@ -135,13 +149,8 @@ impl Shard {
             return wrong("out of order or twice");
         }
         next.lines.push(line);
-        self.packages.extend(current.replace(next).map(PackageLines::share));
+        self.items.extend(current.replace(next).map(PackageLines::share));
         Ok(())
-    }
-
-    /// The package of that key; that it is not here proves that the registry does not have it.
-    pub(crate) fn find(&self, key: &Sha256) -> Option<&Arc<PackageLines>> {
-        self.packages.binary_search_by_key(key, |p| p.key).ok().map(|i| &self.packages[i])
     }
 
     /// Writes the shard of these packages, which are in the order of their keys.
@@ -157,18 +166,20 @@ impl Shard {
     }
 }
 
-struct OwnedHead {
-    kind: String,
-    name: String,
-    version: Version,
+/// Which release a line is of: the kind may be one that this program does not know, the name is normalised.
+pub(super) struct OwnedHead {
+    pub(super) kind: String,
+    pub(super) name: String,
+    pub(super) version: Version,
 }
 
-fn read_head(line: &str) -> Result<OwnedHead, String> {
+/// Reads what the line of a record, or of a detail, has whatever its version.
+pub(super) fn read_head(line: &str) -> Result<OwnedHead, String> {
     let head: Head<'_> = serde_json::from_str(line).map_err(|e| e.to_string())?;
     let name = PackageName::new(&head.name).map_err(|e| e.to_string())?;
     let version: Version = head.version.parse().map_err(|e: crate::package::VersionError| e.to_string())?;
     if head.v < RECORD_VERSION || head.kind.is_empty() || !head.kind.bytes().all(|b| b.is_ascii_lowercase()) {
-        return Err(format!("record version {} of kind {:?}", head.v, head.kind));
+        return Err(format!("version {} of kind {:?}", head.v, head.kind));
     }
     Ok(OwnedHead { kind: head.kind.into_owned(), name: name.normalized(), version })
 }

@@ -1,6 +1,6 @@
 //! Snapshots: one whole state of the registry, by links.
 
-use super::{Effort, Entry, FORMAT_VERSION, FormatError, Object, Page, Prefix, SearchBundle};
+use super::{Effort, Entry, FormatError, Object, Page, SearchBundle, TreeKind, require_format};
 use crate::package::{Link, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,10 @@ pub struct Snapshot {
     pub changes: Option<Link>,
     /// When it was made.
     pub created: Timestamp,
-    /// [`FORMAT_VERSION`].
+    /// The root of the tree of details; none where no release has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<Entry>,
+    /// [`FORMAT_VERSION`](super::FORMAT_VERSION).
     pub format: u32,
     /// The generation it was made for.
     pub generation: u64,
@@ -49,21 +52,25 @@ struct Probe {
 impl Snapshot {
     /// The top page of the index.
     pub fn top(&self) -> Result<Page, FormatError> {
-        Page::new(Prefix::ROOT, self.index.clone())
+        Page::top(TreeKind::Index, self.index.clone())
+    }
+
+    /// What leads to the root of the details.
+    pub(crate) fn details_top(&self) -> Result<Page, FormatError> {
+        Page::top(TreeKind::Details, self.details.into_iter().collect())
     }
 
     /// Reads the decompressed bytes.
     pub(crate) fn read(raw: &[u8]) -> Result<Self, FormatError> {
         const WHAT: &str = "snapshot";
         let probe: Probe = serde_json::from_slice(raw).map_err(|e| FormatError::malformed(WHAT, e))?;
-        if probe.format > FORMAT_VERSION {
-            return Err(FormatError::Newer { what: WHAT, found: probe.format });
-        }
+        require_format(WHAT, probe.format)?;
         let out: Self = serde_json::from_slice(raw).map_err(|e| FormatError::malformed(WHAT, e))?;
         if out.kind != WHAT {
             return Err(FormatError::malformed(WHAT, format!("it is a {}", out.kind)));
         }
         out.top()?;
+        out.details_top()?;
         let sum = |f: fn(&Entry) -> u64| out.index.iter().try_fold(0u64, |a, e| a.checked_add(f(e)));
         if sum(|e| e.packages) != Some(out.packages) || sum(|e| e.releases) != Some(out.releases) {
             return Err(FormatError::malformed(WHAT, "its counts are not the sums of its index"));

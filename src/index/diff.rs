@@ -1,6 +1,6 @@
-//! Comparing two trees by walking only the links that differ.
+//! Comparing two indexes by walking only the links that differ.
 
-use super::{Missing, Nodes, both, halves, packages, page};
+use super::{Missing, Nodes, below as all_below, both, halves, page};
 use crate::format::{Entry, NodeType, PackageLines, Page, Prefix};
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ fn below(at: Prefix, old: &[Entry], new: &[Entry], nodes: &Nodes) -> Result<Vec<
         matches!(side, [] | [Entry { node: NodeType::Shard, .. }]) && side.iter().all(|e| e.prefix == at)
     };
     if is_leaf(old) || is_leaf(new) {
-        let (a, b) = both(packages(nodes, old), packages(nodes, new))?;
+        let (a, b) = both(all_below(nodes, old), all_below(nodes, new))?;
         return Ok(compare(a, b));
     }
     let (old, new) = both(open(at, old, nodes), open(at, new, nodes))?;

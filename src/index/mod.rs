@@ -1,10 +1,13 @@
-//! The index: a Merkle tree of shards. Pure: it computes over nodes that somebody else has fetched, and says which ones
-//! it still lacks.
+//! The Merkle trees: the index, whose leaves are shards of records, and the tree of details. Pure: it computes over nodes that
+//! somebody else has fetched, and says which ones it still lacks.
 //!
-//! The tree is a function of the set of record lines and of nothing else: any order, any batches, any number of threads
-//! give the same root. Its rule, from the top: the packages below a place stand in one shard when their lines take at most
-//! 64 KiB or when there is only one of them, else they are divided by their next bit; and every ninth bit of a divided
-//! place begins a page of its own. So a change rewrites the shards it touches and the pages on the way up to the root.
+//! A tree is a function of the set of its lines and of nothing else: any order, any batches, any number of threads
+//! give the same root. Its rule, from the top: what is below a place stands in one leaf when its lines take at most
+//! so many bytes ([`TreeKind::limit`](crate::format::TreeKind)) or when there is only one package (or one detail), else it is
+//! divided by its next bit; and every ninth bit of a divided place begins a page of its own. So a change rewrites the leaves
+//! it touches and the pages on the way up to the root.
+//!
+//! Of what stands in the leaves this knows keys and lengths ([`Item`]), so that bytes may wait elsewhere.
 
 mod diff;
 mod edit;
@@ -12,42 +15,68 @@ mod edit;
 mod tests;
 
 pub(crate) use diff::{Difference, diff};
-pub(crate) use edit::{Edited, edit, missing};
+pub(crate) use edit::{Draft, NewLeaf, edit, is_divided_right, missing};
 
-use crate::format::{Entry, FormatError, NodeType, PackageLines, Page, Shard};
+use crate::format::{Entry, FormatError, Item, Leaf, NodeType, PackageLines, Page, Stored};
 use crate::package::Sha256;
 use std::{collections::HashMap, sync::Arc};
 
-/// A node of the tree, fetched and checked.
-#[derive(Debug, Clone)]
-pub(crate) enum Node {
+/// A node of a tree, fetched and checked; of the index, where nothing else is said.
+#[derive(Debug)]
+pub(crate) enum Node<I = Arc<PackageLines>> {
     Page(Arc<Page>),
-    Shard(Arc<Shard>),
+    Leaf(Arc<Leaf<I>>),
 }
 
-impl Node {
+impl<I> Clone for Node<I> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Page(page) => Self::Page(Arc::clone(page)),
+            Self::Leaf(leaf) => Self::Leaf(Arc::clone(leaf)),
+        }
+    }
+}
+
+impl<I: Stored> Node<I> {
     /// Reads the decompressed bytes of what `entry` links to.
     pub(crate) fn read(entry: &Entry, raw: Vec<u8>) -> Result<Self, FormatError> {
         Ok(match entry.node {
-            NodeType::Page => Self::Page(Arc::new(Page::read(&raw, entry.prefix)?)),
-            NodeType::Shard => Self::Shard(Arc::new(Shard::read(raw, entry.prefix)?)),
+            NodeType::Page => Self::Page(Arc::new(Page::read(I::TREE, &raw, entry.prefix)?)),
+            // Which type of leaf it is was looked at where the entry was read.
+            NodeType::Shard | NodeType::Details => Self::Leaf(Arc::new(I::read(raw, entry.prefix)?)),
         })
     }
 }
 
+impl<I> Node<I> {
+    /// The rows of a page.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        match self {
+            Self::Page(page) => page.entries(),
+            Self::Leaf(_) => &[],
+        }
+    }
+}
+
 /// The nodes at hand, by digest.
-pub(crate) type Nodes = HashMap<Sha256, Node>;
+pub(crate) type Nodes<I = Arc<PackageLines>> = HashMap<Sha256, Node<I>>;
 
 /// A tree: its top page, and the nodes at hand.
 #[derive(Debug)]
-pub(crate) struct Tree {
+pub(crate) struct Tree<I = Arc<PackageLines>> {
     pub(crate) top: Page,
-    pub(crate) nodes: Nodes,
+    pub(crate) nodes: Nodes<I>,
 }
 
-impl Default for Tree {
+impl<I> Tree<I> {
+    pub(crate) fn new(top: Page) -> Self {
+        Self { top, nodes: Nodes::new() }
+    }
+}
+
+impl<I> Default for Tree<I> {
     fn default() -> Self {
-        Self { top: Page::root(), nodes: Nodes::new() }
+        Self::new(Page::root())
     }
 }
 
@@ -56,40 +85,36 @@ impl Default for Tree {
 pub(crate) struct Missing(pub(crate) Vec<Entry>);
 
 /// The page behind an entry, if it is at hand.
-fn page<'a>(nodes: &'a Nodes, entry: &Entry) -> Result<&'a Page, Missing> {
+fn page<'a, I>(nodes: &'a Nodes<I>, entry: &Entry) -> Result<&'a Page, Missing> {
     match nodes.get(&entry.link.sha256) {
         Some(Node::Page(page)) => Ok(page),
         _ => Err(Missing(vec![*entry])),
     }
 }
 
-/// The packages of the shard behind an entry, if it is at hand.
-fn shard<'a>(nodes: &'a Nodes, entry: &Entry) -> Result<&'a [Arc<PackageLines>], Missing> {
+/// What stands in the leaf behind an entry, if it is at hand.
+fn leaf<'a, I>(nodes: &'a Nodes<I>, entry: &Entry) -> Result<&'a [I], Missing> {
     match nodes.get(&entry.link.sha256) {
-        Some(Node::Shard(shard)) => Ok(&shard.packages),
+        Some(Node::Leaf(leaf)) => Ok(&leaf.items),
         _ => Err(Missing(vec![*entry])),
     }
 }
 
 /// Every package of a tree.
 pub(crate) fn all(tree: &Tree) -> Result<Vec<Arc<PackageLines>>, Missing> {
-    packages(&tree.nodes, tree.top.entries())
+    below(&tree.nodes, tree.top.entries())
 }
 
-/// All packages below some entries, in order.
-pub(crate) fn below(nodes: &Nodes, entries: &[Entry]) -> Result<Vec<Arc<PackageLines>>, Missing> {
-    packages(nodes, entries)
-}
-
-fn packages(nodes: &Nodes, entries: &[Entry]) -> Result<Vec<Arc<PackageLines>>, Missing> {
+/// All that stands below some entries, in order.
+pub(crate) fn below<I: Item>(nodes: &Nodes<I>, entries: &[Entry]) -> Result<Vec<I>, Missing> {
     let mut out = Vec::new();
     let mut lacking = Vec::new();
     for entry in entries {
-        let below = match entry.node {
-            NodeType::Shard => shard(nodes, entry).map(<[_]>::to_vec),
-            NodeType::Page => page(nodes, entry).and_then(|p| packages(nodes, p.entries())),
+        let part = match entry.node {
+            NodeType::Page => page(nodes, entry).and_then(|p| self::below(nodes, p.entries())),
+            NodeType::Shard | NodeType::Details => leaf(nodes, entry).map(<[_]>::to_vec),
         };
-        match below {
+        match part {
             Ok(more) => out.extend(more),
             Err(Missing(more)) => lacking.extend(more),
         }
@@ -115,14 +140,14 @@ fn halves(at: crate::format::Prefix, entries: &[Entry]) -> (&[Entry], &[Entry]) 
     entries.split_at(entries.partition_point(|e| e.prefix < right))
 }
 
-/// The package of a key, looked up in nodes at hand.
-pub(crate) fn lookup<'a>(tree: &'a Tree, key: &Sha256) -> Result<Option<&'a Arc<PackageLines>>, Missing> {
+/// What stands under a key, looked up in nodes at hand.
+pub(crate) fn lookup<'a, I: Item>(tree: &'a Tree<I>, key: &Sha256) -> Result<Option<&'a I>, Missing> {
     let mut at = &tree.top;
     loop {
         let Some(entry) = at.find(key) else { return Ok(None) };
         match tree.nodes.get(&entry.link.sha256) {
             Some(Node::Page(page)) => at = page,
-            Some(Node::Shard(shard)) => return Ok(shard.find(key)),
+            Some(Node::Leaf(leaf)) => return Ok(leaf.find(key)),
             None => return Err(Missing(vec![*entry])),
         }
     }

@@ -1,10 +1,27 @@
 //! The detail: what a person reads about a release, kept out of the index because it is large.
 
-use super::{Kind, PackageName, Version};
+use super::{Kind, PackageName, Sha256, Version};
 use serde::{Deserialize, Serialize};
 
-/// Description, readme and manifest of one release. Stored as its own object and linked from the
-/// [`Record`](super::Record); members stand in the order of their names, as in a record.
+/// The newest version of the form of a detail that this program reads, and the one that it writes.
+pub const DETAIL_VERSION: u32 = 1;
+
+/// So many bits of the place of a detail are those of its package: the details of one package stand side by side, in the
+/// order in which the index has packages, and yet those of a package with many releases are divided.
+const OF_PACKAGE: usize = 18;
+
+/// The place of a release's detail in the tree of details. `package` and `label` are those of its package; the version is as
+/// its record has it.
+pub(crate) fn detail_key(package: &Sha256, label: &str, version: &Version) -> Sha256 {
+    let mut key = Sha256::of(format!("{label}@{version}").as_bytes());
+    let (whole, bits) = (OF_PACKAGE / 8, 0xff_u8 >> (OF_PACKAGE % 8));
+    key.0[..whole].copy_from_slice(&package.0[..whole]);
+    key.0[whole] = package.0[whole] & !bits | key.0[whole] & bits;
+    key
+}
+
+/// Description, readme and manifest of one release: a line of the tree of details. Members stand in the order of their names,
+/// as in a [`Record`](super::Record).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Detail {
     /// Who wrote it.
@@ -41,7 +58,7 @@ pub struct Detail {
     /// How many bytes its files have together, unpacked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unpacked: Option<u64>,
-    /// Version of this document's form: 1.
+    /// Version of this document's form: [`DETAIL_VERSION`].
     pub v: u32,
     /// Its version.
     pub version: Version,
@@ -75,7 +92,7 @@ impl Detail {
             readme: None,
             repository: None,
             unpacked: None,
-            v: 1,
+            v: DETAIL_VERSION,
             version,
         }
     }

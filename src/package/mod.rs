@@ -12,7 +12,8 @@ mod time;
 mod version;
 pub(crate) mod words;
 
-pub use detail::{Detail, TextFile};
+pub(crate) use detail::detail_key;
+pub use detail::{DETAIL_VERSION, Detail, TextFile};
 pub use digest::{DigestError, Sha256, Sha256Hasher};
 pub use name::{Kind, NameError, PackageId, PackageName, PackageSpec};
 pub use pattern::Pattern;

@@ -176,9 +176,6 @@ pub struct Record {
     /// What it needs from registries.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dependencies: Vec<Dependency>,
-    /// Readme, description and manifest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detail: Option<Link>,
     /// What it needs from elsewhere.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub external: Vec<External>,
@@ -270,6 +267,12 @@ impl Record {
     /// Which package it is a release of.
     pub fn id(&self) -> Result<PackageId, super::NameError> {
         PackageId::new(self.kind, &self.name)
+    }
+
+    /// Where its detail stands in the tree of details, if it has one.
+    pub(crate) fn detail_key(&self) -> Option<Sha256> {
+        let id = self.id().ok()?;
+        Some(super::detail_key(&id.key(), &id.label(), &self.version))
     }
 
     /// Whether a resolver may choose it: neither yanked nor removed.
@@ -366,7 +369,6 @@ mod tests {
                 req: "^1".into(),
                 target: Some("cfg(unix)".into()),
             }],
-            detail: Some(Link { raw: Some(2), sha256: Sha256::of(b"d"), size: 1 }),
             external: vec![External {
                 ecosystem: "crates.io".into(),
                 features: vec!["f".into()],

@@ -74,12 +74,12 @@ impl Registry {
         options: &BuildOptions,
     ) -> Result<Committed> {
         // Nodes never change, so a writer that plans anew fetches only those that the winner wrote.
-        let mut nodes = Nodes::new();
+        let (mut nodes, mut details) = (Nodes::new(), Nodes::new());
         for attempt in 0..ATTEMPTS {
             // Who lost looks anew, and mends what the winner may have left undone.
             let seen = batch.seen.as_ref().filter(|_| attempt == 0);
             let mut head = self.head_since(seen, &batch.watch, !options.dry_run).await?;
-            head.tree.nodes = std::mem::take(&mut nodes);
+            (head.tree.nodes, head.details.nodes) = (std::mem::take(&mut nodes), std::mem::take(&mut details));
             let changes = Arc::clone(&batch.changes);
             let Plan { packages, outcomes, changed } = self.with_tree(&mut head, move |t| plan(t, &changes)).await?;
             let work = Work { packages: Arc::new(packages), outcomes, changed: Arc::new(changed) };
@@ -114,7 +114,7 @@ impl Registry {
                 return Ok(committed(&slot, true, work, session.tally));
             }
             tracing::info!("generation {} went to another writer; planning anew", slot.claim().generation);
-            nodes = std::mem::take(&mut head.tree.nodes);
+            (nodes, details) = (head.tree.nodes, head.details.nodes);
             pause(attempt, options).await;
         }
         Err(Error::new(ErrorKind::Unavailable, format!("lost {ATTEMPTS} generations in a row to other writers"))

@@ -2,7 +2,7 @@
 //! most is put: in an empty registry everything is. So the store takes archives while the processor reads others, and takes
 //! the bytes that were hashed, which need not be read again.
 //!
-//! An early put changes nothing about the order of a commit: archives and details go before all that cites them (I1), and
+//! An early put changes nothing about the order of a commit: archives go before all that cites them (I1), and
 //! whatever was not put early is put by the commit. What of it turns out not to be cited (of two archives that claim to be
 //! one release, the second is refused) is garbage, as what an interrupted run leaves behind.
 
@@ -19,7 +19,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
 };
 
-/// An object that is ready, with the room that it takes in memory.
+/// An archive that is ready, with the room that it takes in memory.
 type Ready = (Link, Bytes, OwnedSemaphorePermit);
 
 /// The scan's end of it.
@@ -31,18 +31,16 @@ pub(super) struct Early {
 }
 
 impl Early {
-    /// Hands objects over, when there is room. It may wait on a thread of the CPU pool, because no early put needs that pool.
+    /// Hands an archive over, when there is room. It may wait on a thread of the CPU pool, because no early put needs that pool.
     /// What finds no room, or nobody who puts any more, is left to the commit.
-    pub(super) fn offer(&self, objects: Vec<(Link, Bytes)>) {
-        for (link, bytes) in objects {
-            let room = match &self.runtime {
-                Some(runtime) => runtime.block_on(self.store.take_room(link.size)).ok(),
-                None => self.store.try_room(link.size),
-            };
-            let Some(room) = room else { return };
-            if self.ready.send((link, bytes, room)).is_err() {
-                return;
-            }
+    pub(super) fn offer(&self, (link, bytes): (Link, Bytes)) {
+        let room = match &self.runtime {
+            Some(runtime) => runtime.block_on(self.store.take_room(link.size)).ok(),
+            None => self.store.try_room(link.size),
+        };
+        if let Some(room) = room {
+            // Nobody puts any more when the run is over.
+            let _ = self.ready.send((link, bytes, room));
         }
     }
 }

@@ -1,19 +1,23 @@
 //! Where the registry stands: its newest slot, and the snapshot that slot commits.
 
-use super::{registry::Registry, watch::Watch};
+use super::{details::Spooled, registry::Registry, watch::Watch};
 use crate::{
     Error, ErrorKind, Result, cpu,
-    format::{self, Snapshot, keys, limits},
-    index::{Missing, Node, Nodes, Tree},
-    store::{Fetched, load_nodes},
+    format::{self, Entry, Item, Leaf, NodeType, PackageLines, Snapshot, Stored, TreeKind, keys, limits},
+    index::{Missing, Node, Tree},
+    store::Fetched,
     trust::{Checkpoint, Slot},
 };
+use futures::{StreamExt, TryStreamExt};
+use std::sync::Arc;
 
-/// The newest commit, with as much of its tree as was needed so far.
+/// The newest commit, with as much of its trees as was needed so far.
 pub(super) struct Head {
     pub(super) slot: Slot,
     pub(super) snapshot: Snapshot,
     pub(super) tree: Tree,
+    /// Its details: the lines of leaves are in the spool of the run.
+    pub(super) details: Tree<Spooled>,
 }
 
 impl Registry {
@@ -104,26 +108,37 @@ impl Registry {
                 format::FormatError::Malformed { what: "snapshot", reason: format!("it is of {}", snapshot.origin) };
             return Err(e.at(place()));
         }
-        let top = snapshot.top().map_err(|e| e.at(place()))?;
-        Ok(Head { slot, snapshot, tree: Tree { top, nodes: Nodes::new() } })
+        let tree = Tree::new(snapshot.top().map_err(|e| e.at(place()))?);
+        let details = Tree::new(snapshot.details_top().map_err(|e| e.at(place()))?);
+        Ok(Head { slot, snapshot, tree, details })
     }
 
-    /// Runs a pure computation over the tree, fetching what it lacks until it lacks nothing. Each round goes one level
-    /// deeper, so the depth of the tree bounds the rounds.
+    /// Runs a pure computation over the index.
     pub(super) async fn with_tree<T: Send + 'static>(
         &self,
         head: &mut Head,
         compute: impl Fn(&Tree) -> Result<T, Missing> + Clone + Send + 'static,
     ) -> Result<T> {
+        self.computed(&mut head.tree, Ok::<Arc<Leaf<Arc<PackageLines>>>, Error>, compute).await
+    }
+
+    /// Runs a pure computation over a tree, fetching what it lacks until it lacks nothing. Each round goes one level
+    /// deeper, so the depth of the tree bounds the rounds. What is kept of a leaf is what `keep` makes of it.
+    pub(super) async fn computed<P: Stored, I: Item, T: Send + 'static>(
+        &self,
+        place: &mut Tree<I>,
+        keep: impl Fn(Arc<Leaf<P>>) -> Result<Arc<Leaf<I>>> + Sync,
+        compute: impl Fn(&Tree<I>) -> Result<T, Missing> + Clone + Send + 'static,
+    ) -> Result<T> {
         loop {
             // The tree goes to the other pool and comes back.
-            let (tree, compute) = (std::mem::take(&mut head.tree), compute.clone());
+            let (tree, compute) = (std::mem::take(place), compute.clone());
             let (tree, result) = cpu::run(move || {
                 let result = compute(&tree);
                 (tree, result)
             })
             .await;
-            head.tree = tree;
+            *place = tree;
             let mut lacking = match result {
                 Ok(out) => return Ok(out),
                 Err(Missing(lacking)) => lacking,
@@ -131,25 +146,40 @@ impl Registry {
             // A thousand packages may lack one shard.
             lacking.sort_unstable_by_key(|e| e.link.sha256);
             lacking.dedup_by_key(|e| e.link.sha256);
-            let before = head.tree.nodes.len();
-            load_nodes(&self.store, self.cache.as_ref(), lacking.clone(), &mut head.tree.nodes).await?;
-            if head.tree.nodes.len() == before {
+            let before = place.nodes.len();
+            let keep = &keep;
+            let mut fetched = futures::stream::iter(lacking)
+                .map(|entry| async move { Ok::<_, Error>((entry.link.sha256, self.writable(&entry, keep).await?)) })
+                .buffer_unordered(self.store.parallel());
+            while let Some((sha256, node)) = fetched.try_next().await? {
+                place.nodes.insert(sha256, node);
+            }
+            drop(fetched);
+            if place.nodes.len() == before {
                 return Err(Error::new(ErrorKind::Untrusted, format!("the index of {} cites itself", self.store)));
             }
-            for entry in lacking {
-                if let Some(Node::Shard(shard)) = head.tree.nodes.get(&entry.link.sha256)
-                    && let Some(reason) = shard.skipped.first()
-                {
-                    // A reader may skip such a line. A writer would lose it.
-                    let place = self.store.place(&keys::blob(&entry.link.sha256));
-                    return Err(Error::new(
-                        ErrorKind::Unsupported,
-                        format!("{place} holds a record that cannot be read: {reason}"),
-                    )
-                    .with_hint("upgrade ggen-market"));
-                }
-            }
         }
+    }
+
+    /// A node that may have to be written anew.
+    async fn writable<P: Stored, I>(
+        &self,
+        entry: &Entry,
+        keep: &(impl Fn(Arc<Leaf<P>>) -> Result<Arc<Leaf<I>>> + Sync),
+    ) -> Result<Node<I>> {
+        // Of the details only what leads to them is kept near: they are most of a registry that has no archives.
+        let cache = self.cache.as_ref().filter(|_| P::TREE == TreeKind::Index || entry.node == NodeType::Page);
+        let leaf = match self.store.get_node::<P>(cache, entry).await? {
+            Node::Page(page) => return Ok(Node::Page(page)),
+            Node::Leaf(leaf) => leaf,
+        };
+        if let Some(reason) = leaf.skipped.first() {
+            // A reader may skip such a line. A writer would lose it.
+            let place = self.store.place(&keys::blob(&entry.link.sha256));
+            let message = format!("{place} holds a line that cannot be read: {reason}");
+            return Err(Error::new(ErrorKind::Unsupported, message).with_hint("upgrade ggen-market"));
+        }
+        keep(leaf).map(Node::Leaf)
     }
 }
 

@@ -4,7 +4,7 @@
 use super::registry::Registry;
 use crate::{
     Error, ErrorKind, Result, cpu,
-    format::{Entry, Snapshot, keys, limits},
+    format::{DetailLine, Entry, NodeType, PackageLines, Snapshot, TreeKind, keys, limits},
     index::Node,
     package::{Link, Sha256},
     store::is_absent,
@@ -12,7 +12,7 @@ use crate::{
 };
 use futures::{StreamExt, TryStreamExt};
 use serde_json::Value;
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 /// The objects that kept generations reach.
 #[derive(Default)]
@@ -37,10 +37,19 @@ impl Live {
         self.digests.insert(link.sha256);
         self.walked.insert(link.sha256)
     }
+
+    /// The same of a node below another one. What is in a leaf of details is for people and refers to nothing.
+    fn is_to_be_read(&mut self, (_, entry): &(TreeKind, Entry)) -> bool {
+        if entry.node == NodeType::Details {
+            self.add(entry.link.sha256);
+            return false;
+        }
+        self.visit(&entry.link)
+    }
 }
 
-/// What reading one object came to: the digests in it, and the nodes below it.
-type Found = (Vec<Sha256>, Vec<Entry>);
+/// What reading one object came to: the digests in it, and the nodes below it, each of its tree.
+type Found = (Vec<Sha256>, Vec<(TreeKind, Entry)>);
 
 impl Registry {
     /// Adds all that these slots reach. Each node is read once, however many generations share it; any error ends the
@@ -58,19 +67,19 @@ impl Registry {
             .buffer_unordered(self.store.parallel());
         while let Some((digests, entries)) = snapshots.try_next().await? {
             live.digests.extend(digests);
-            rest.extend(entries.into_iter().filter(|e| live.visit(&e.link)));
+            rest.extend(entries.into_iter().filter(|e| live.is_to_be_read(e)));
         }
         while !rest.is_empty() {
             let mut nodes = futures::stream::iter(std::mem::take(&mut rest))
-                .map(|entry| async move {
+                .map(|(tree, entry)| async move {
                     let raw = self.read_live(&entry.link, mend).await?;
                     let place = || self.store.place(&keys::blob(&entry.link.sha256));
-                    cpu::run(move || names_of_node(&entry, raw)).await.map_err(|e| e.at(place()))
+                    cpu::run(move || names_of_node(tree, &entry, raw)).await.map_err(|e| e.at(place()))
                 })
                 .buffer_unordered(self.store.parallel());
             while let Some((digests, entries)) = nodes.try_next().await? {
                 live.digests.extend(digests);
-                rest.extend(entries.into_iter().filter(|e| live.visit(&e.link)));
+                rest.extend(entries.into_iter().filter(|e| live.is_to_be_read(e)));
             }
         }
         Ok(())
@@ -101,17 +110,18 @@ fn names_of_snapshot(raw: &[u8]) -> Result<Found, crate::format::FormatError> {
         members.remove("previous");
         names_of_value(&Value::Object(members), &mut digests);
     }
-    Ok((digests, snapshot.index))
+    let index = snapshot.index.iter().map(|e| (TreeKind::Index, *e));
+    Ok((digests, index.chain(snapshot.details.map(|e| (TreeKind::Details, e))).collect()))
 }
 
-fn names_of_node(entry: &Entry, raw: Vec<u8>) -> Result<Found, crate::format::FormatError> {
+fn names_of_node(tree: TreeKind, entry: &Entry, raw: Vec<u8>) -> Result<Found, crate::format::FormatError> {
     let mut digests = Vec::new();
     names_of_lines(&raw, &mut digests);
-    let entries = match Node::read(entry, raw)? {
-        Node::Page(page) => page.entries().to_vec(),
-        Node::Shard(_) => Vec::new(),
+    let entries = match tree {
+        TreeKind::Index => Node::<Arc<PackageLines>>::read(entry, raw)?.entries().to_vec(),
+        TreeKind::Details => Node::<DetailLine>::read(entry, raw)?.entries().to_vec(),
     };
-    Ok((digests, entries))
+    Ok((digests, entries.into_iter().map(|e| (tree, e)).collect()))
 }
 
 /// Every text that is a digest. More than the links of a record that this program knows: what a later version links to is

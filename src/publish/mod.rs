@@ -4,6 +4,7 @@
 //! and its checkpoint is signed; then the views follow. Who loses the slot to another writer plans the same changes again on top of the winner's.
 
 mod commit;
+mod details;
 mod early;
 mod gc;
 mod head;

@@ -32,7 +32,10 @@ pub(crate) enum What {
     /// Publish this record.
     Add {
         line: Line,
-        blobs: Box<[Blob]>,
+        /// Its archive, where it is in this registry.
+        blob: Option<Blob>,
+        /// The line of its detail, with the line end.
+        detail: Option<SpoolRange>,
     },
     /// The scan cache says that this release is unchanged: nothing to do if the registry has it.
     Known {
@@ -64,7 +67,7 @@ impl What {
     }
 }
 
-/// An object that a new record links to, and where its bytes wait.
+/// The archive that a new record links to, and where its bytes wait.
 #[derive(Debug, Clone)]
 pub(crate) struct Blob {
     pub(crate) link: Link,

@@ -1,7 +1,8 @@
-//! Putting what a commit will cite: archives and details, then nodes, then the snapshot.
+//! Putting what a commit will cite: archives, then leaves and pages of both trees, then the snapshot.
 
 use super::{
     commit::Batch,
+    details::{self, Spooled},
     head::Head,
     options::{BuildOptions, Progress},
     plan::{BlobAt, Outcome, What},
@@ -11,8 +12,8 @@ use super::{
 };
 use crate::{
     Error, ErrorKind, Result, cpu,
-    format::{Changes, Entry, FORMAT_VERSION, NodeType, Object, PackageLines, SearchBundle, Snapshot, limits},
-    index::{Edited, edit},
+    format::{Changes, Entry, FORMAT_VERSION, Object, PackageLines, SearchBundle, Shard, Snapshot, TreeKind, limits},
+    index::{Draft, edit},
     package::{Link, Sha256, Timestamp},
     search::Built,
     source::Spool,
@@ -91,9 +92,28 @@ impl Session {
 
 /// What a snapshot will be made of.
 struct Next {
-    edited: Edited,
+    index: Draft<Arc<PackageLines>>,
+    details: Draft<Spooled>,
     bundle: Option<(Link, Payload)>,
     search: Vec<SearchBundle>,
+}
+
+/// Something to be put.
+enum Job {
+    /// What it is is known.
+    Whole(Link, Payload),
+    /// A leaf of so many bytes of lines, which is made when its turn has come.
+    Leaf(TreeKind, u64, Make),
+}
+
+type Make = Box<dyn FnOnce() -> Result<(Entry, Object)> + Send>;
+
+/// What came of it.
+struct Done {
+    link: Link,
+    /// Nothing, where this session had put it.
+    put: Option<Put>,
+    leaf: Option<(TreeKind, Entry)>,
 }
 
 /// An object to put, whose bytes are at hand.
@@ -125,14 +145,15 @@ impl Registry {
         let bundle = search.new.map(|built| self.put_later(built, batch)).transpose()?;
         self.put_blobs(batch, &work.outcomes, session, options).await?;
         let packages = Arc::clone(&work.packages);
-        let edited = self.with_tree(head, move |t| edit(&t.top, &t.nodes, &packages)).await?;
-        let next = Next { edited, bundle, search: search.cited };
-        let link = self.put_snapshot(head, next, &work.changed, session, options).await?;
+        let index = self.with_tree(head, move |t| edit(&t.top, &t.nodes, &packages)).await?;
+        let details = self.draft_details(batch, work, head).await?;
+        let next = Next { index, details, bundle, search: search.cited };
+        let link = self.put_snapshot((head, next), (batch, work), session, options).await?;
         self.store.flush().await?;
         Ok(link)
     }
 
-    /// Puts the archives and details of the releases that are new.
+    /// Puts the archives of the releases that are new.
     async fn put_blobs(
         &self,
         batch: &Batch,
@@ -141,10 +162,10 @@ impl Registry {
         options: &BuildOptions,
     ) -> Result<()> {
         let new = batch.changes.iter().zip(outcomes).filter_map(|(change, outcome)| match (&change.what, outcome) {
-            (What::Add { blobs, .. }, Outcome::Added | Outcome::Restored) => Some(blobs),
+            (What::Add { blob, .. }, Outcome::Added | Outcome::Restored) => blob.as_ref(),
             _ => None,
         });
-        let puts = new.flatten().map(|blob| (blob.link, payload(&blob.at, &batch.spool))).collect();
+        let puts = new.map(|blob| (blob.link, payload(&blob.at, &batch.spool))).collect();
         self.put_all(puts, session, options).await
     }
 
@@ -156,21 +177,72 @@ impl Registry {
         options: &BuildOptions,
     ) -> Result<()> {
         puts.retain(|(link, _)| session.is_first(link));
-        let total = puts.len() as u64;
-        let mut finished = 0;
-        let now = session.now();
-        let mut running =
-            futures::stream::iter(puts)
-                .map(|(link, payload)| async move {
-                    self.store.put_linked(&link, payload, now).await.map(|put| (link, put))
-                })
-                .buffer_unordered(self.store.puts_at_once());
-        while let Some((link, put)) = running.try_next().await? {
-            session.note(&link, put);
+        let jobs = puts.into_iter().map(|(link, payload)| Job::Whole(link, payload)).collect();
+        self.put_jobs(jobs, session, options).await.map(drop)
+    }
+
+    /// The same; some of them are leaves that are yet to be made. Their rows are given, in the order of trees and places.
+    async fn put_jobs(
+        &self,
+        jobs: Vec<Job>,
+        session: &mut Session,
+        options: &BuildOptions,
+    ) -> Result<Vec<(TreeKind, Entry)>> {
+        let total = jobs.len() as u64;
+        let (mut finished, mut all) = (0, Vec::new());
+        let (now, before) = (session.now(), &session.done);
+        let mut running = futures::stream::iter(jobs)
+            .map(|job| self.put_job(job, before, now))
+            .buffer_unordered(self.store.puts_at_once());
+        while let Some(done) = running.try_next().await? {
+            all.push(done);
             finished += 1;
             options.report(Progress::Put { finished, total });
         }
-        Ok(())
+        drop(running);
+        let mut leaves = Vec::new();
+        for Done { link, put, leaf } in all {
+            session.done.insert(link.sha256);
+            if let Some(put) = put {
+                session.note(&link, put);
+            }
+            leaves.extend(leaf);
+        }
+        leaves.sort_unstable_by_key(|(tree, entry)| (*tree, entry.prefix));
+        Ok(leaves)
+    }
+
+    async fn put_job(&self, job: Job, before: &HashSet<Sha256>, now: Timestamp) -> Result<Done> {
+        let (tree, bytes, make) = match job {
+            Job::Whole(link, payload) => {
+                let put = Some(self.store.put_linked(&link, payload, now).await?);
+                return Ok(Done { link, put, leaf: None });
+            }
+            Job::Leaf(tree, bytes, make) => (tree, bytes, make),
+        };
+        let _room = self.store.take_room(bytes).await?;
+        // The next run begins with what this one ends with; and a cache may be ahead: it is asked by digest. Of the details
+        // it has no leaves: they are large, and few are needed again.
+        let cache = self.cache.clone().filter(|_| tree == TreeKind::Index);
+        let (entry, object) = cpu::run(move || {
+            let (entry, object) = make()?;
+            if let Some(cache) = cache {
+                cache.put(&entry.link, &object.bytes);
+            }
+            Ok::<_, Error>((entry, object))
+        })
+        .await?;
+        let (link, leaf) = (object.link, Some((tree, entry)));
+        if !fits(&link, limits::NODE, limits::NODE_RAW) {
+            let what = format!("the releases below {:?} do not fit into a shard any more", entry.prefix);
+            return Err(Error::new(ErrorKind::Refused, what)
+                .with_hint("one package has far too many releases, or records that are far too large"));
+        }
+        if before.contains(&link.sha256) {
+            return Ok(Done { link, put: None, leaf });
+        }
+        let put = Some(self.store.put_linked(&link, Payload::Bytes(object.bytes), now).await?);
+        Ok(Done { link, put, leaf })
     }
 
     /// A search bundle waits on disk, like everything that is large, and goes up in parts.
@@ -184,54 +256,81 @@ impl Registry {
     /// Puts the new nodes, children before their parents, then the change list and the snapshot.
     async fn put_snapshot(
         &self,
-        head: &Head,
-        next: Next,
-        changed: &Arc<Changes>,
+        (head, mut next): (&Head, Next),
+        (batch, work): (&Batch, &Work),
         session: &mut Session,
         options: &BuildOptions,
     ) -> Result<Link> {
-        let Next { edited: Edited { top, nodes }, bundle, search } = next;
-        if let Some((entry, _)) = nodes.iter().find(|(_, o)| !fits(&o.link, limits::NODE, limits::NODE_RAW)) {
-            let what = format!("the releases below {:?} do not fit into a shard any more", entry.prefix);
-            return Err(Error::new(ErrorKind::Refused, what)
-                .with_hint("one package has far too many releases, or records that are far too large"));
-        }
-        let sealed = Arc::clone(changed);
+        let sealed = Arc::clone(&work.changed);
         let list = cpu::run(move || sealed.seal()).await;
         let list = Some(list).filter(|l| fits(&l.link, limits::CHANGES, limits::CHANGES_RAW));
         let changes = list.as_ref().map(|l| l.link);
-        if let Some(cache) = self.cache.clone() {
-            // The next run begins with what this one ends with; and a cache may be ahead: it is asked by digest.
-            let nodes = nodes.clone();
-            cpu::run(move || nodes.iter().for_each(|(entry, object)| cache.put(&entry.link, &object.bytes))).await;
-        }
-        // The change list and all shards at once; then the pages, the deepest first; the snapshot last.
-        let mut puts: Vec<_> = list.into_iter().map(whole).chain(bundle).collect();
-        let level = |e: &Entry| (e.node == NodeType::Page).then_some(e.prefix.depth());
-        for nodes in nodes.chunk_by(|(a, _), (b, _)| level(a) == level(b)) {
-            puts.extend(nodes.iter().map(|(_, object)| whole(object.clone())));
-            self.put_all(std::mem::take(&mut puts), session, options).await?;
+        // The change list, the bundle and all leaves at once; then the pages, the deepest first; the snapshot last.
+        let wholes = list.into_iter().map(whole).chain(next.bundle.take());
+        let wholes: Vec<_> = wholes.filter(|(link, _)| session.is_first(link)).collect();
+        let mut jobs: Vec<_> = wholes.into_iter().map(|(link, payload)| Job::Whole(link, payload)).collect();
+        jobs.extend(leaves(&mut next, &batch.spool));
+        let mut of_index = self.put_jobs(jobs, session, options).await?;
+        let of_details = of_index.split_off(of_index.partition_point(|(tree, _)| *tree == TreeKind::Index));
+        let entries = |of: Vec<(TreeKind, Entry)>| -> Vec<Entry> { of.into_iter().map(|(_, entry)| entry).collect() };
+        let (of_index, of_details) = (entries(of_index), entries(of_details));
+        let cache = self.cache.clone();
+        let (index, details) = cpu::run(move || {
+            let closed = (next.index.close(&of_index), next.details.close(&of_details));
+            if let Some(cache) = cache {
+                let pages = closed.0.pages.iter().chain(&closed.1.pages);
+                pages.for_each(|(entry, object)| cache.put(&entry.link, &object.bytes));
+            }
+            closed
+        })
+        .await;
+        let mut pages: Vec<_> = index.pages.into_iter().chain(details.pages).collect();
+        pages.sort_by_key(|(entry, _)| std::cmp::Reverse(entry.prefix.depth()));
+        for level in pages.chunk_by(|(a, _), (b, _)| a.prefix.depth() == b.prefix.depth()) {
+            let puts = level.iter().map(|(_, object)| whole(object.clone())).collect();
+            self.put_all(puts, session, options).await?;
         }
         let snapshot = Snapshot {
             changes,
             created: options.now,
+            details: details.top.first().copied(),
             format: FORMAT_VERSION,
             generation: head.slot.next_generation()?,
-            packages: top.iter().map(|e| e.packages).sum(),
-            releases: top.iter().map(|e| e.releases).sum(),
-            index: top,
+            packages: index.top.iter().map(|e| e.packages).sum(),
+            releases: index.top.iter().map(|e| e.releases).sum(),
+            index: index.top,
             previous: Some(head.slot.claim().snapshot),
-            search,
+            search: next.search,
             ..head.snapshot.clone()
         }
         .seal();
         if let Some(cache) = &self.cache {
             cache.put(&snapshot.link, &snapshot.bytes);
         }
-        self.put_all(puts, session, options).await?;
         self.put_all(vec![whole(snapshot.clone())], session, options).await?;
         Ok(snapshot.link)
     }
+}
+
+/// The leaves that are yet to be made, of both trees.
+fn leaves(next: &mut Next, spool: &Arc<Spool>) -> Vec<Job> {
+    let shards = std::mem::take(&mut next.index.leaves).into_iter().map(|leaf| {
+        let bytes = leaf.bytes();
+        let make = move || {
+            let object = Shard::seal(leaf.at, &leaf.items);
+            Ok((leaf.entry(object.link), object))
+        };
+        Job::Leaf(TreeKind::Index, bytes, Box::new(make))
+    });
+    let details = std::mem::take(&mut next.details.leaves).into_iter().map(|leaf| {
+        let (bytes, spool) = (leaf.bytes(), Arc::clone(spool));
+        let make = move || {
+            let object = details::seal(&leaf, &spool)?;
+            Ok((leaf.entry(object.link), object))
+        };
+        Job::Leaf(TreeKind::Details, bytes, Box::new(make))
+    });
+    shards.chain(details).collect()
 }
 
 /// The bytes of a blob, to be read when its turn has come.

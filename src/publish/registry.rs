@@ -82,6 +82,7 @@ impl Registry {
         let snapshot = Snapshot {
             changes: None,
             created: options.now,
+            details: None,
             format: FORMAT_VERSION,
             generation: 0,
             index: Vec::new(),
@@ -221,10 +222,10 @@ impl Registry {
             // Not a channel: a million changes would stand in it until the scan is over, and then be moved.
             let staged = Mutex::new((Vec::new(), Vec::new()));
             let stats = source::scan(&sources, &scan_options(&options), &shared, |found| {
-                // Sealing happens here, on the scan's own threads; only the push is under the lock.
+                // What is long happens here, on the scan's own threads; only the push is under the lock.
                 let found = found.and_then(|found| stage(found, &shared)).map(|found| {
-                    if let Some(early) = &early {
-                        early.offer(found.ready);
+                    if let Some((early, ready)) = early.as_ref().zip(found.ready) {
+                        early.offer(ready);
                     }
                     found.change
                 });

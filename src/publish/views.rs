@@ -6,6 +6,7 @@
 //! and not at more. In `docs/views.md` stands what is guaranteed when several run at once.
 
 mod packs;
+mod shelf;
 mod site;
 
 use super::{
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{
     Error, ErrorKind, Result, cpu,
-    format::{Entry, PackageLines, Page, Snapshot, keys, limits},
+    format::{Entry, PackageLines, Page, Snapshot, Stored, TreeKind, keys, limits},
     index::{self, Missing, Nodes},
     package::{Link, Sha256},
     store::{Versioned, Written, is_absent, load_nodes},
@@ -85,6 +86,8 @@ struct Attempt<'a> {
     head: &'a Head,
     /// Nothing of the view is there yet.
     first: bool,
+    /// The details of what is shown.
+    shelf: shelf::Shelf,
     /// What there is for a catalogue.
     rows: packs::NewRows,
     /// The digest of the catalogue that was written.
@@ -169,6 +172,7 @@ impl Registry {
                 report: &mut report,
                 head: &at,
                 first: false,
+                shelf: shelf::Shelf::of(&at),
                 rows: Vec::new(),
                 carries: None,
             };
@@ -233,11 +237,13 @@ impl Registry {
         }
     }
 
-    async fn load(&self, mut lacking: Vec<Entry>, nodes: &mut Nodes) -> Result<()> {
+    async fn load<I: Stored>(&self, mut lacking: Vec<Entry>, nodes: &mut Nodes<I>) -> Result<()> {
         lacking.sort_unstable_by_key(|e| e.link.sha256);
         lacking.dedup_by_key(|e| e.link.sha256);
         let before = nodes.len();
-        load_nodes(&self.store, self.cache.as_ref(), lacking, nodes).await?;
+        // Leaves of details are not kept near: most of them are read once.
+        let cache = self.cache.as_ref().filter(|_| I::TREE == TreeKind::Index);
+        load_nodes(&self.store, cache, lacking, nodes).await?;
         if nodes.len() == before {
             return Err(Error::new(ErrorKind::Untrusted, format!("the index of {} cites itself", self.store)));
         }

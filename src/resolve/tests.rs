@@ -31,7 +31,6 @@ fn record(id: &PackageId, version: &str) -> Record {
         archive,
         categories: Vec::new(),
         dependencies: Vec::new(),
-        detail: None,
         external: Vec::new(),
         features: BTreeMap::new(),
         keywords: Vec::new(),

@@ -68,7 +68,7 @@ impl ScanOptions {
 /// A release that could be published.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
-    /// Its record; the link to the detail is filled by whoever stores the detail.
+    /// Its record.
     pub record: Record,
     /// What a person reads about it, where there is more than the record holds.
     pub detail: Option<Detail>,

@@ -71,6 +71,21 @@ impl Spool {
         Ok(out.into())
     }
 
+    /// Appends what stands at these places to `out`; what stands side by side is read at once.
+    pub(crate) fn read_all(&self, ranges: impl Iterator<Item = SpoolRange>, out: &mut Vec<u8>) -> io::Result<()> {
+        let mut ranges = ranges.peekable();
+        while let Some(mut range) = ranges.next() {
+            while let Some(next) = ranges.next_if(|next| range.offset.checked_add(range.len) == Some(next.offset)) {
+                range.len += next.len;
+            }
+            self.check(range)?;
+            let (from, len) = (out.len(), usize::try_from(range.len).map_err(|_| io::ErrorKind::OutOfMemory)?);
+            out.resize(from + len, 0);
+            self.file.read_exact_at(&mut out[from..], range.offset)?;
+        }
+        Ok(())
+    }
+
     /// Reads what stands at `range` piece by piece.
     pub fn reader(&self, range: SpoolRange) -> io::Result<SpoolReader<'_>> {
         self.check(range)?;

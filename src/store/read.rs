@@ -6,13 +6,12 @@ use super::{
     download::Wanted,
     fault::{Ask, Body, Fault, Got, Then},
     mirrors::{Mirror, Mirrors, Place, Rounds, none_gave},
-    open::Backend,
     store_error,
     web::Web,
 };
 use crate::{
     Error, ErrorKind, Result, cpu,
-    format::{self, Entry, Marks, keys, limits::SIGNED},
+    format::{self, Entry, Marks, Stored, keys, limits::SIGNED},
     index::{Node, Nodes},
     package::{Link, Sha256},
 };
@@ -22,10 +21,13 @@ use futures::{
     stream::{BoxStream, FuturesUnordered},
 };
 use object_store::{UpdateVersion, path::Path};
-use std::{collections::HashSet, io::Read as _, ops::Range, sync::Arc};
+use std::{collections::HashSet, ops::Range, sync::Arc};
 
 /// How many objects are fetched at once.
 pub(super) const PARALLEL: usize = 32;
+
+/// The lines of a node that is read where it arrives.
+const SHORT: u64 = 64 * 1024;
 
 /// An answer to a question for a mutable object.
 #[derive(Debug)]
@@ -213,16 +215,6 @@ impl Store {
         Download::new(&self.mirrors, Wanted::of(key, link), true).collect().await
     }
 
-    /// Reads an immutable object from a folder where it lies there as it should be: at once, for who has a thread that may wait.
-    /// Whoever gets nothing asks in the usual way, which says why.
-    pub(crate) fn get_here(&self, link: &Link, max: u64) -> Option<Vec<u8>> {
-        let Backend::Folder(folder) = &self.backend else { return None };
-        let file = std::fs::File::open(folder.join(keys::blob(&link.sha256))).ok().filter(|_| link.size <= max)?;
-        let mut bytes = Vec::with_capacity(usize::try_from(link.size).ok()?);
-        file.take(link.size + 1).read_to_end(&mut bytes).ok()?;
-        (bytes.len() as u64 == link.size && Sha256::of(&bytes) == link.sha256).then_some(bytes)
-    }
-
     /// Reads a part of an immutable object. The length is right; the caller checks the bytes.
     pub(crate) async fn get_part(&self, link: &Link, range: Range<u64>) -> Result<Part> {
         let key = keys::blob(&link.sha256);
@@ -304,10 +296,14 @@ impl Store {
         Ok((raw, link))
     }
 
-    /// Reads a node of the index.
-    pub(crate) async fn get_node(&self, cache: Option<&Arc<DiskCache>>, entry: &Entry) -> Result<Node> {
+    /// Reads a node of a tree.
+    pub(crate) async fn get_node<I: Stored>(&self, cache: Option<&Arc<DiskCache>>, entry: &Entry) -> Result<Node<I>> {
         let raw = self.get_raw_near(cache, &entry.link, format::limits::NODE, format::limits::NODE_RAW).await?;
-        Node::read(entry, raw).map_err(|e| e.at(self.place(&keys::blob(&entry.link.sha256))))
+        let entry = *entry;
+        let read = move || Node::read(&entry, raw);
+        // What is short is read faster than it is handed to another thread.
+        let read = if entry.bytes <= SHORT { read() } else { cpu::run(read).await };
+        read.map_err(|e| e.at(self.place(&keys::blob(&entry.link.sha256))))
     }
 
     /// A download of an archive, in this registry or from where it is hosted.
@@ -436,11 +432,11 @@ async fn small(mut body: Body, mirror: &Mirror, key: &str, max: u64) -> Result<B
 }
 
 /// Fetches the nodes behind these entries, in parallel.
-pub(crate) async fn load_nodes(
+pub(crate) async fn load_nodes<I: Stored>(
     store: &Store,
     cache: Option<&Arc<DiskCache>>,
     entries: Vec<Entry>,
-    into: &mut Nodes,
+    into: &mut Nodes<I>,
 ) -> Result<()> {
     let mut fetched = futures::stream::iter(entries)
         .map(|entry| async move { store.get_node(cache, &entry).await.map(|node| (entry.link.sha256, node)) })

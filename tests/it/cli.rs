@@ -9,6 +9,8 @@ mod errors;
 mod ggen;
 mod install;
 mod lifecycle;
+#[cfg(target_os = "linux")]
+mod memory;
 mod mirror;
 mod network;
 mod places;

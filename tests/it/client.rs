@@ -489,7 +489,7 @@ async fn verify_finds_an_index_of_another_shape() {
         assert!(!lines.is_empty());
         lines.sort_unstable();
         let body: String = lines.iter().map(|l| format!("{}\n", l.split_once(' ').unwrap().1)).collect();
-        let raw = format!("{{\"format\":1,\"prefix\":\"{half}\",\"type\":\"shard\"}}\n{body}");
+        let raw = format!("{{\"format\":2,\"prefix\":\"{half}\",\"type\":\"shard\"}}\n{body}");
         let link = world.plant_gz(raw.as_bytes()).await;
         let count = lines.len();
         entries.push(serde_json::json!({ "bytes": body.len(), "link": link, "packages": count, "prefix": half.to_string(), "releases": count, "type": "shard" }));

@@ -12,7 +12,13 @@ use ggen_marketplace::{
     package::{Kind, PackageId, Sha256},
     resolve::Want,
 };
-use std::{fmt::Write as _, fs, hint::black_box};
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    fs,
+    hint::black_box,
+    io::{BufWriter, Write as _},
+};
 use tokio::runtime::{Builder, Runtime};
 
 fn runtime() -> Runtime {
@@ -90,6 +96,50 @@ fn a_build_a_repetition_and_one_release_more() {
     within("requests of one release more", world.referee.take_reads().len() as u64, 12);
     within("objects of one release more", report.puts, 8);
     within("bytes of one release more", report.bytes, 21_000);
+}
+
+/// A list of so many packages, each with a readme of 9 kB that no other one has.
+fn write_readmes(world: &World, packages: u64) {
+    let mut out = BufWriter::new(fs::File::create(world.sources().join("readmes.jsonl")).unwrap());
+    for number in 0..packages {
+        let sha256 = Sha256::of(&number.to_be_bytes());
+        // Hardly compressible, as quickly as it can be made.
+        let readme: String =
+            (0..140u64).map(|i| Sha256::of(&(number * 1000 + i).to_be_bytes()).to_string() + "\n").collect();
+        let readme = readme.replace('\n', "\\n");
+        writeln!(out, r#"{{"name":"read-{number}","version":"1.0.0","summary":"One","readme":"{readme}","sha256":"{sha256}","size":1,"download_url":"https://example.com/1"}}"#).unwrap();
+    }
+}
+
+/// Objects and bytes of one release more where each has much to read; and that a build with nothing new reads no detail.
+fn one_more_with_details(packages: u64) -> (u64, u64) {
+    let runtime = runtime();
+    let world = runtime.block_on(World::new());
+    write_readmes(&world, packages);
+    let first = runtime.block_on(world.build()).unwrap();
+    assert_eq!(first.added, packages);
+    let found = world.found();
+    let leaves: BTreeSet<&String> = found.leaves.values().collect();
+    // Nine of ten leaves are between a half and the whole of what they may be.
+    within("leaves of details, for each MiB", leaves.len() as u64 * 1024 / (packages * 9), 9);
+    world.referee.take_reads();
+    assert_eq!(runtime.block_on(world.build()).unwrap().puts, 0);
+    assert!(!world.referee.take_reads().iter().any(|key| leaves.contains(key)), "a detail was read for nothing");
+    world.add_readme("one-more", "1.0.0", 9_000);
+    let report = runtime.block_on(world.build()).unwrap();
+    assert_eq!(report.added, 1);
+    world.referee.assert_fair();
+    (report.puts, report.bytes)
+}
+
+#[test]
+fn one_release_more_costs_a_leaf_of_details_however_many_there_are() {
+    let (few, _) = one_more_with_details(100);
+    let (many, bytes) = one_more_with_details(2_000);
+    within("objects of one release more, among 100 with 9 kB to read", few, 12);
+    within("the same among 2,000", many, 13);
+    within("bytes of it", bytes, 250_000);
+    assert!(few.abs_diff(many) <= 2, "{few} and {many}");
 }
 
 #[test]

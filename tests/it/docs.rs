@@ -42,11 +42,11 @@ async fn the_worked_example_of_the_format_is_a_registry() {
     let store = Arc::new(InMemory::new());
     let checkpoint = block(&document, "checkpoint");
     let slot = checkpoint.split_once("\n\n").unwrap().1.rsplit_once("\n\n").unwrap().0.to_owned() + "\n";
-    for name in ["snapshot", "shard", "changes"] {
+    for (name, level) in [("snapshot", 2), ("shard", 6), ("details", 3), ("changes", 6)] {
         // Blocks end with a line end for the page's sake; a snapshot is one line without.
         let raw = block(&document, name);
         let raw = if name == "snapshot" { raw.trim_end().to_owned() } else { raw };
-        let bytes = gzip(raw.as_bytes(), if name == "snapshot" { 2 } else { 6 });
+        let bytes = gzip(raw.as_bytes(), level);
         let digest: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
         assert!(document.contains(&digest), "the page shows the digest of its {name}");
         put(&store, &format!("blobs/sha256/{digest}"), bytes).await;
@@ -63,6 +63,8 @@ async fn the_worked_example_of_the_format_is_a_registry() {
     let record = newest.find_release(&"pack:hello-pack".parse().unwrap()).await.unwrap();
     assert_eq!(record.summary, "Says hello");
     assert!(block(&document, "shard").contains(&record.archive.sha256.to_string()));
+    let detail = newest.detail(&record).await.unwrap().unwrap();
+    assert_eq!(detail.homepage.as_deref(), Some("https://hello.example.com"));
 }
 
 /// Makes the example anew: `UPDATE_DOCS=1 cargo test --test it docs`.
@@ -72,10 +74,11 @@ async fn update(path: &std::path::Path) {
     let key = SigningKey::generate("registry.example.com/ggen".parse().unwrap()).unwrap();
     let pinned = key.verifier().to_string();
     let registry = Registry::new(Store::new(store.clone(), "example"), key, &dir.path().join("state"));
-    let options = BuildOptions::at(Timestamp::from_unix(1_795_000_000));
+    let mut options = BuildOptions::at(Timestamp::from_unix(1_795_000_000));
+    options.search = false;
     registry.init(&options).await.unwrap();
     let list = dir.path().join("list.jsonl");
-    let line = r#"{"name":"hello-pack","version":"1.0.0","summary":"Says hello","license":"MIT","sha256":"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad","size":3,"download_url":"https://downloads.example.com/hello-pack-1.0.0.tar.gz"}"#;
+    let line = r#"{"name":"hello-pack","version":"1.0.0","summary":"Says hello","license":"MIT","homepage":"https://hello.example.com","sha256":"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad","size":3,"download_url":"https://downloads.example.com/hello-pack-1.0.0.tar.gz"}"#;
     fs::write(&list, format!("{line}\n")).unwrap();
     registry.build(&[list], &options).await.unwrap();
     let get = async |key: &str| store.get(&Path::from(key)).await.unwrap().bytes().await.unwrap();
@@ -91,6 +94,7 @@ async fn update(path: &std::path::Path) {
     let snapshot = open(&serde_json::json!({ "sha256": sha256 })).await;
     let parsed: serde_json::Value = serde_json::from_str(&snapshot).unwrap();
     let (shard, changes) = (open(&parsed["index"][0]["link"]).await, open(&parsed["changes"]).await);
+    let details = open(&parsed["details"]["link"]).await;
     let mut document = fs::read_to_string(path).unwrap();
     let head = "with the library and nothing else.\n";
     document.truncate(document.find(head).unwrap() + head.len());
@@ -109,6 +113,11 @@ async fn update(path: &std::path::Path) {
         parsed["index"][0]["link"]["sha256"].as_str().unwrap()
     );
     document += &shown("shard", "json", &shard);
+    document += &format!(
+        "\nThe only leaf of details, `blobs/sha256/{}`:\n",
+        parsed["details"]["link"]["sha256"].as_str().unwrap()
+    );
+    document += &shown("details", "json", &details);
     document += &format!("\nAnd the change list, `blobs/sha256/{}`:\n", parsed["changes"]["sha256"].as_str().unwrap());
     document += &shown("changes", "json", &changes);
     fs::write(path, document).unwrap();

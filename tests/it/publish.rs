@@ -1,6 +1,7 @@
 //! The writer's invariants, by their names in the safety page: what a build writes, in which order, and what a crash or a
 //! rival at any point does to it.
 
+mod details;
 mod early;
 
 use super::support::{
@@ -25,12 +26,12 @@ async fn i2_i5_the_exact_puts_of_a_first_an_unchanged_and_a_one_release_build() 
     let report = world.build().await.unwrap();
     assert_eq!((report.added, report.refused.len(), report.generation), (8, 0, 1));
     let writes = world.referee.take_writes();
-    // Three archives and three details, one shard, one change list, one search bundle, one snapshot; then the slot, then the
-    // checkpoint.
-    assert_eq!(writes.len(), 12, "{writes:#?}");
-    assert_eq!(classes(&writes)[..10], ["blobs"; 10]);
-    assert_eq!(writes[10..], ["log/0000000001", "checkpoint"]);
-    assert_eq!(report.puts, 12);
+    // Three archives, one shard, one leaf of details, one change list, one search bundle, one snapshot; then the slot, then
+    // the checkpoint.
+    assert_eq!(writes.len(), 10, "{writes:#?}");
+    assert_eq!(classes(&writes)[..8], ["blobs"; 8]);
+    assert_eq!(writes[8..], ["log/0000000001", "checkpoint"]);
+    assert_eq!(report.puts, 10);
 
     let report = world.build().await.unwrap();
     assert_eq!((report.added, report.unchanged, report.committed, report.puts), (0, 8, false, 0));
@@ -499,7 +500,7 @@ async fn i6_a_log_of_two_histories_is_not_continued() {
 async fn i12_the_pointer_never_goes_back() {
     let world = World::new().await;
     world.add_crate("alpha", "1.0.0", "a");
-    // Seven writes: archive, detail, shard, change list, search bundle and snapshot, slot; the pointer would be the eighth.
+    // Seven writes: archive, shard, leaf of details, change list, search bundle and snapshot, slot; the pointer would be the eighth.
     world.referee.set_fault(Some(Fault::DieBefore(7)));
     world.build().await.unwrap_err();
     world.referee.set_fault(None);

@@ -8,7 +8,10 @@ use crate::{
     output::{bytes, clean_lines},
     settings::Settings,
 };
-use ggen_marketplace::package::{DependencyKind, Detail, Record};
+use ggen_marketplace::{
+    ErrorKind,
+    package::{DependencyKind, Detail, Record},
+};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -22,7 +25,14 @@ struct Document<'a> {
 pub(crate) async fn run(args: &Lookup, settings: &Settings) -> Result<Code, Failure> {
     let reader = settings.snapshot(&args.state).await?;
     let record = reader.find_release(&args.package).await?;
-    let detail = reader.detail(&record).await?;
+    let detail = match reader.detail(&record).await {
+        // What a newer program wrote for people is not all that there is to show.
+        Err(e) if e.kind() == ErrorKind::Unsupported => {
+            settings.ui.warn(&e.chain());
+            None
+        }
+        other => other?,
+    };
     if settings.ui.json {
         let (origin, generation) = (reader.snapshot().origin.as_str(), reader.generation());
         settings.ui.document(&Document { origin, generation, record: &record, detail: detail.as_ref() })?;

@@ -52,10 +52,15 @@ fn client(args: &Verify, settings: &Settings) -> Result<Client, Failure> {
     settings.client_of(Some(store), &args.reader)
 }
 
-/// `3 generations, 12 nodes of the index, 4 archives`, without what there is none of.
+/// `3 generations, 12 nodes, 4 archives, 2 leaves of details`, without what there is none of.
 fn left_out(n: &NotMirrored) -> Option<String> {
-    let parts = [(n.generations, "generation"), (n.nodes, "node"), (n.archives, "archive"), (n.details, "detail")];
-    let parts: Vec<_> = parts.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| count(n, what)).collect();
+    let parts = [(n.generations, "generation"), (n.nodes, "node"), (n.archives, "archive")];
+    let mut parts: Vec<_> = parts.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| count(n, what)).collect();
+    match n.details {
+        0 => {}
+        1 => parts.push("1 leaf of details".into()),
+        n => parts.push(format!("{n} leaves of details")),
+    }
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 

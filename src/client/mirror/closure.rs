@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Result,
-    format::{Entry, Line, PackageLines, Page},
+    format::{DetailLine, Entry, NodeType, Page},
     index::{self, Node, Nodes, Tree},
     package::{DependencyKind, Kind, PackageId, Pattern, Record, Sha256},
 };
@@ -18,6 +18,8 @@ const BATCH: usize = 1024;
 pub(in crate::client) struct Closure {
     /// The nodes on the way to each of the packages: also to those that turned out not to be there, which those nodes prove.
     pub(in crate::client) nodes: HashMap<Sha256, Entry>,
+    /// The same to the details of each of their releases.
+    pub(in crate::client) details: HashMap<Sha256, Entry>,
     /// The keys of the packages.
     pub(in crate::client) packages: HashSet<Sha256>,
     /// Patterns that mean nothing there.
@@ -28,13 +30,22 @@ pub(in crate::client) struct Closure {
     pub(in crate::client) unlisted: Vec<(Entry, Error)>,
 }
 
-/// Works it out below one top page, through `load`, which reads a node, so many at once.
-pub(in crate::client) async fn closure<F, R>(top: &Page, patterns: &[Pattern], parallel: usize, load: F) -> Closure
+/// Works it out below the tops of the index and of the details, through what reads a node of each, so many at once.
+pub(in crate::client) async fn closure<F, R, G, S>(
+    (top, details): (&Page, &Page),
+    patterns: &[Pattern],
+    parallel: usize,
+    load: F,
+    load_details: G,
+) -> Closure
 where
     F: Fn(Entry) -> R,
     R: Future<Output = Result<Node>>,
+    G: Fn(Entry) -> S,
+    S: Future<Output = Result<Node<DetailLine>>>,
 {
-    let mut walk = Walk { top, parallel, load, out: Closure::default(), seen: HashSet::new() };
+    let (out, seen, releases) = (Closure::default(), HashSet::new(), Vec::new());
+    let mut walk = Walk { top, parallel, load, out, seen, releases };
     let globs: Vec<_> = patterns.iter().filter(|p| p.is_glob()).collect();
     let mut start: BTreeMap<Sha256, PackageId> = BTreeMap::new();
     let mut matched = HashSet::new();
@@ -50,7 +61,8 @@ where
     while !start.is_empty() {
         start = walk.round(start).await;
     }
-    let mut out = walk.out;
+    let Walk { mut out, releases, .. } = walk;
+    way_to(details, releases, parallel, load_details, &mut out).await;
     let found = |p: &Pattern| p.candidates().iter().any(|id| out.packages.contains(&id.key()));
     out.unmatched =
         patterns.iter().filter(|p| if p.is_glob() { !matched.contains(*p) } else { !found(p) }).cloned().collect();
@@ -64,6 +76,50 @@ struct Walk<'a, F> {
     out: Closure,
     /// Packages that were looked up, or will be.
     seen: HashSet<Sha256>,
+    /// Where the details of the packages' releases stand.
+    releases: Vec<Sha256>,
+}
+
+/// Nodes, many at a time.
+async fn all_of<I, R>(entries: Vec<Entry>, parallel: usize, load: impl Fn(Entry) -> R) -> Vec<(Entry, Result<Node<I>>)>
+where
+    R: Future<Output = Result<Node<I>>>,
+{
+    let load = &load;
+    futures::stream::iter(entries)
+        .map(|entry| async move { (entry, load(entry).await) })
+        .buffer_unordered(parallel)
+        .collect()
+        .await
+}
+
+/// Finds the nodes on the way to some details. Their leaves need not be read for that.
+async fn way_to<R>(top: &Page, mut keys: Vec<Sha256>, parallel: usize, load: impl Fn(Entry) -> R, out: &mut Closure)
+where
+    R: Future<Output = Result<Node<DetailLine>>>,
+{
+    keys.sort_unstable();
+    let (mut pages, mut failed) = (Nodes::new(), HashSet::new());
+    loop {
+        let mut lacking = index::missing(top, &pages, &keys);
+        out.details.extend(lacking.iter().filter(|e| e.node != NodeType::Page).map(|e| (e.link.sha256, *e)));
+        lacking.retain(|e| e.node == NodeType::Page && !failed.contains(&e.link.sha256));
+        if lacking.is_empty() {
+            return;
+        }
+        for (entry, node) in all_of(lacking, parallel, &load).await {
+            match node {
+                Ok(node) => {
+                    out.details.insert(entry.link.sha256, entry);
+                    pages.insert(entry.link.sha256, node);
+                }
+                Err(e) => {
+                    failed.insert(entry.link.sha256);
+                    out.lacking.push((entry, e));
+                }
+            }
+        }
+    }
 }
 
 impl<F, R> Walk<'_, F>
@@ -71,14 +127,8 @@ where
     F: Fn(Entry) -> R,
     R: Future<Output = Result<Node>>,
 {
-    /// Nodes, many at a time.
     async fn nodes(&self, entries: Vec<Entry>) -> Vec<(Entry, Result<Node>)> {
-        let load = &self.load;
-        futures::stream::iter(entries)
-            .map(|entry| async move { (entry, load(entry).await) })
-            .buffer_unordered(self.parallel)
-            .collect()
-            .await
+        all_of(entries, self.parallel, &self.load).await
     }
 
     /// Every package that one of these patterns means.
@@ -91,8 +141,8 @@ where
                 match node {
                     Err(e) => self.out.unlisted.push((entry, e)),
                     Ok(Node::Page(page)) => rest.extend(page.entries()),
-                    Ok(Node::Shard(shard)) => {
-                        for id in shard.packages.iter().filter_map(|p| super::super::snapshot::id_of(&p.label)) {
+                    Ok(Node::Leaf(shard)) => {
+                        for id in shard.items.iter().filter_map(|p| super::super::snapshot::id_of(&p.label)) {
                             let hits: Vec<_> = globs.iter().filter(|p| p.matches(&id)).collect();
                             matched.extend(hits.iter().map(|p| (**p).clone()));
                             if !hits.is_empty() {
@@ -116,7 +166,10 @@ where
                 // A node that could not be read is in `lacking` already.
                 let Ok(Some(lines)) = index::lookup(&tree, key) else { continue };
                 self.out.packages.insert(*key);
-                for id in dependencies(lines) {
+                let records: Vec<Record> = lines.lines.iter().filter_map(|l| l.record().ok()).collect();
+                let released = records.iter().filter(|r| r.removed.is_none());
+                self.releases.extend(released.filter_map(Record::detail_key));
+                for id in records.iter().flat_map(dependencies).collect::<HashSet<_>>() {
                     let key = id.key();
                     if self.seen.insert(key) {
                         next.insert(key, id);
@@ -153,13 +206,8 @@ where
     }
 }
 
-/// What any release of a package needs of this registry, to be used or built.
-fn dependencies(lines: &PackageLines) -> HashSet<PackageId> {
-    let records = lines.lines.iter().filter_map(|l: &Line| l.record().ok());
-    records.flat_map(|r| of_record(&r)).collect()
-}
-
-fn of_record(record: &Record) -> Vec<PackageId> {
+/// What a release needs of this registry, to be used or built.
+fn dependencies(record: &Record) -> Vec<PackageId> {
     let kind: Kind = record.kind;
     let here = record.dependencies.iter().filter(|d| d.kind != DependencyKind::Dev && d.registry.is_none());
     here.filter_map(|d| PackageId::new(kind, &d.name).ok()).collect()

@@ -3,9 +3,9 @@
 use super::{MirrorOptions, MirrorProgress, closure::Closure};
 use crate::{
     Error, ErrorKind, Result,
-    client::{Client, snapshot::id_of, verify::links_of},
+    client::{Client, snapshot::id_of, verify::archive_of},
     cpu,
-    format::{self, Entry, NodeType, Page, Snapshot, keys, limits},
+    format::{self, DetailLine, Entry, NodeType, PackageLines, Page, Snapshot, Stored, keys, limits},
     index::Node,
     package::{Link, Sha256},
     store::{Put, Store},
@@ -32,6 +32,8 @@ const HELD: u64 = 64 * 1024 * 1024;
 pub(super) struct State {
     pub(super) snapshot: Snapshot,
     pub(super) top: Page,
+    /// What leads to its details.
+    pub(super) details: Page,
     pub(super) link: Link,
     bytes: Bytes,
     there: bool,
@@ -42,6 +44,8 @@ pub(super) struct State {
 pub(super) struct Base {
     /// Its top page, where every node of it is there.
     pub(super) top: Option<Page>,
+    /// What leads to its details, likewise.
+    pub(super) details: Option<Page>,
     /// Where only a part of it is there: which.
     pub(super) part: Option<Arc<Closure>>,
     /// Its search bundles, which are there.
@@ -51,7 +55,7 @@ pub(super) struct Base {
 impl Base {
     pub(super) fn of(state: State, part: Option<Arc<Closure>>) -> Self {
         let search = state.snapshot.search.iter().map(|b| b.link.sha256).collect();
-        Self { top: Some(state.top), part, search }
+        Self { top: Some(state.top), details: Some(state.details), part, search }
     }
 }
 
@@ -111,14 +115,14 @@ impl Copier {
         Ok(found)
     }
 
-    /// A node of the index.
-    pub(super) async fn node(&self, entry: &Entry) -> Result<Node> {
+    /// A node of either tree.
+    pub(super) async fn node<I: Stored>(&self, entry: &Entry) -> Result<Node<I>> {
         let (bytes, _) = self.stored(&entry.link, limits::NODE).await?;
         self.parse(entry, bytes).await
     }
 
     /// A node of which the destination is believed to have the bytes.
-    pub(super) async fn node_there(&self, entry: &Entry) -> Result<Node> {
+    pub(super) async fn node_there<I: Stored>(&self, entry: &Entry) -> Result<Node<I>> {
         let bytes = match self.held.get(&entry.link.sha256) {
             Some((bytes, true)) => bytes,
             _ => self.to.get_linked(&entry.link, limits::NODE).await?,
@@ -127,7 +131,7 @@ impl Copier {
         self.parse(entry, bytes).await
     }
 
-    async fn parse(&self, entry: &Entry, bytes: Bytes) -> Result<Node> {
+    async fn parse<I: Stored>(&self, entry: &Entry, bytes: Bytes) -> Result<Node<I>> {
         let place = || self.source.inner.store.place(&keys::blob(&entry.link.sha256));
         if entry.link.raw.unwrap_or(entry.link.size) > limits::NODE_RAW {
             let size = entry.link.raw.unwrap_or_default();
@@ -154,23 +158,49 @@ impl Copier {
             return Err(Error::new(ErrorKind::Untrusted, what));
         }
         let top = snapshot.top().map_err(|e| e.at(place()))?;
-        Ok(State { snapshot, top, link: *link, bytes, there })
+        let details = snapshot.details_top().map_err(|e| e.at(place()))?;
+        Ok(State { snapshot, top, details, link: *link, bytes, there })
     }
 
     /// Copies a state: all of it, or of a part the packages in it and the nodes on the way to them.
     pub(super) async fn copy(self: &Arc<Self>, state: &State, base: &Base, part: Option<&Arc<Closure>>) -> Result<()> {
         let changed = match part {
             Some(part) => Changed::part(part, base.part.as_deref()),
-            None => self.differing(&state.top, base.top.as_ref()).await?,
+            None => self.differing::<Arc<PackageLines>>(&state.top, base.top.as_ref()).await?,
         };
-        let Changed { shards, mut pages, old } = changed;
+        let Changed { leaves: shards, pages, old } = changed;
         self.shards.0.store(0, Ordering::Relaxed);
         self.shards.1.store(shards.len() as u64, Ordering::Relaxed);
         let work = Arc::new(Work { old, old_part: base.part.clone(), part: part.cloned() });
         let copier = Arc::clone(self);
         let shard = move |entry| Arc::clone(&copier).shard(entry, Arc::clone(&work));
         each(self.to.parallel(), shards, shard).await?;
-        // The deepest first.
+        self.pages(pages).await?;
+        self.details(state, base, part).await?;
+        let Snapshot { changes, policy, stats, search, .. } = &state.snapshot;
+        // Those of the state before are not looked at again: the first of them holds everything.
+        let bundles = search.iter().map(|b| b.link).filter(|l| !base.search.contains(&l.sha256));
+        let linked = [changes, policy, stats].into_iter().copied().flatten().chain(bundles);
+        self.blobs(linked.collect()).await?;
+        self.put(&state.link, state.bytes.clone(), state.there).await
+    }
+
+    /// Copies the details of a state: leaves as they are, then pages.
+    async fn details(self: &Arc<Self>, state: &State, base: &Base, part: Option<&Arc<Closure>>) -> Result<()> {
+        let Changed { leaves, pages, .. } = match part {
+            Some(part) => Changed::details(part, base.part.as_deref()),
+            None => self.differing::<DetailLine>(&state.details, base.details.as_ref()).await?,
+        };
+        each(self.to.parallel(), leaves, |entry: Entry| {
+            let copier = Arc::clone(self);
+            async move { copier.blob(&entry.link).await }
+        })
+        .await?;
+        self.pages(pages).await
+    }
+
+    /// Copies pages, whose children are there: the deepest first.
+    async fn pages(self: &Arc<Self>, mut pages: Vec<Entry>) -> Result<()> {
         pages.sort_by_key(|e| std::cmp::Reverse(e.prefix.depth()));
         for level in pages.chunk_by(|a, b| a.prefix.depth() == b.prefix.depth()) {
             let copier = Arc::clone(self);
@@ -183,16 +213,11 @@ impl Copier {
             })
             .await?;
         }
-        let Snapshot { changes, policy, stats, search, .. } = &state.snapshot;
-        // Those of the state before are not looked at again: the first of them holds everything.
-        let bundles = search.iter().map(|b| b.link).filter(|l| !base.search.contains(&l.sha256));
-        let linked = [changes, policy, stats].into_iter().copied().flatten().chain(bundles);
-        self.blobs(linked.collect()).await?;
-        self.put(&state.link, state.bytes.clone(), state.there).await
+        Ok(())
     }
 
     /// What a state has and another one has not: nothing below a link that both have is looked at.
-    async fn differing(&self, new: &Page, old: Option<&Page>) -> Result<Changed> {
+    async fn differing<I: Stored>(&self, new: &Page, old: Option<&Page>) -> Result<Changed> {
         let mut out = Changed::default();
         let mut news = new.entries().to_vec();
         let mut olds = old.map_or_else(Vec::new, |p| p.entries().to_vec());
@@ -201,25 +226,25 @@ impl Copier {
             let wanted: HashSet<Sha256> = news.iter().map(|e| e.link.sha256).collect();
             news.retain(|e| !known.contains(&e.link.sha256));
             olds.retain(|e| !wanted.contains(&e.link.sha256));
-            let (pages, shards): (Vec<Entry>, Vec<_>) = news.iter().partition(|e| e.node == NodeType::Page);
-            let (old_pages, old_shards): (Vec<Entry>, Vec<_>) = olds.iter().partition(|e| e.node == NodeType::Page);
-            out.shards.extend(shards);
-            out.old.extend(old_shards);
+            let (pages, leaves): (Vec<Entry>, Vec<_>) = news.iter().partition(|e| e.node == NodeType::Page);
+            let (old_pages, old_leaves): (Vec<Entry>, Vec<_>) = olds.iter().partition(|e| e.node == NodeType::Page);
+            out.leaves.extend(leaves);
+            out.old.extend(old_leaves);
             out.pages.extend(&pages);
             (news, olds) = (Vec::new(), Vec::new());
             let mut opened = stream::iter(pages)
-                .map(|page| async move { self.node(&page).await })
+                .map(|page| async move { self.node::<I>(&page).await })
                 .buffer_unordered(self.to.parallel());
             while let Some(node) = opened.try_next().await? {
-                news.extend(entries(&node));
+                news.extend(node.entries());
             }
             let mut opened = stream::iter(old_pages)
-                .map(|page| async move { self.node_there(&page).await })
+                .map(|page| async move { self.node_there::<I>(&page).await })
                 .buffer_unordered(self.to.parallel());
             while let Some(node) = opened.next().await {
                 // One that is not there any more leads to nothing that can be relied on.
                 if let Ok(node) = &node {
-                    olds.extend(entries(node));
+                    olds.extend(node.entries());
                 }
             }
         }
@@ -315,9 +340,9 @@ impl Copier {
 /// The nodes of a state that may have to be copied.
 #[derive(Default)]
 struct Changed {
-    shards: Vec<Entry>,
+    leaves: Vec<Entry>,
     pages: Vec<Entry>,
-    /// Shards of the state that the destination has, in order: what they link needs no copying.
+    /// Leaves of the state that the destination has, in order: what they link needs no copying.
     old: Vec<Entry>,
 }
 
@@ -330,7 +355,15 @@ impl Changed {
         // In order, so that two runs do the same.
         shards.sort_by_key(|e| e.prefix);
         old.sort_by_key(|e| e.prefix);
-        Self { shards, pages: of(part, NodeType::Page), old }
+        Self { leaves: shards, pages: of(part, NodeType::Page), old }
+    }
+
+    fn details(part: &Closure, old: Option<&Closure>) -> Self {
+        let new = part.details.iter().filter(|(sha256, _)| !old.is_some_and(|old| old.details.contains_key(*sha256)));
+        let (pages, mut leaves): (Vec<Entry>, Vec<Entry>) =
+            new.map(|(_, entry)| *entry).partition(|e| e.node == NodeType::Page);
+        leaves.sort_by_key(|e| e.prefix);
+        Self { leaves, pages, old: Vec::new() }
     }
 }
 
@@ -338,14 +371,6 @@ struct Work {
     old: Vec<Entry>,
     old_part: Option<Arc<Closure>>,
     part: Option<Arc<Closure>>,
-}
-
-/// The rows of a page.
-fn entries(node: &Node) -> &[Entry] {
-    match node {
-        Node::Page(page) => page.entries(),
-        Node::Shard(_) => &[],
-    }
 }
 
 /// Of entries in order that do not overlap each other, those that overlap this one.
@@ -357,13 +382,13 @@ fn overlapping<'a>(old: &'a [Entry], entry: &'a Entry) -> impl Iterator<Item = &
 
 /// How many packages of a shard are wanted, and what they link.
 fn links(node: &Node, part: Option<&Closure>) -> (u64, Vec<Link>) {
-    let Node::Shard(shard) = node else { return (0, Vec::new()) };
+    let Node::Leaf(shard) = node else { return (0, Vec::new()) };
     let mut out = Vec::new();
     let mut count = 0;
-    for lines in shard.packages.iter().filter(|p| part.is_none_or(|part| part.packages.contains(&p.key))) {
+    for lines in shard.items.iter().filter(|p| part.is_none_or(|part| part.packages.contains(&p.key))) {
         count += 1;
         if id_of(&lines.label).is_some() {
-            out.extend(lines.lines.iter().filter_map(|l| l.record().ok()).flat_map(|r| links_of(&r)));
+            out.extend(lines.lines.iter().filter_map(|l| l.record().ok()).filter_map(|r| archive_of(&r)));
         }
     }
     (count, out)

@@ -118,9 +118,14 @@ impl There {
         let claim = newest.slot().claim();
         let Ok(state) = copier.state(&claim.snapshot, claim.generation).await else { return Base::default() };
         let Some(only) = &note.only else { return Base::of(state, None) };
-        let part =
-            closure(&state.top, only, copier.to.parallel(), |entry| async move { copier.node_there(&entry).await })
-                .await;
+        let part = closure(
+            (&state.top, &state.details),
+            only,
+            copier.to.parallel(),
+            |entry| async move { copier.node_there(&entry).await },
+            |entry| async move { copier.node_there(&entry).await },
+        )
+        .await;
         // What a `*` means is found in the shards that are there, and those are there.
         if part.lacking.is_empty() { Base::of(state, Some(Arc::new(part))) } else { Base::default() }
     }

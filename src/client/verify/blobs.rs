@@ -1,11 +1,15 @@
-//! Archives and details: most of the bytes of a registry. They are read many at a time, each as a task of its own, whichever
-//! shard they are of.
+//! Archives and leaves of details: most of the bytes of a registry. They are read many at a time, each as a task of its own,
+//! whichever shard they are of.
 
-use super::{Audit, links_of, partial::What};
+use super::{
+    Audit, archive_of,
+    details::{self, Places},
+    partial::What,
+};
 use crate::{
     Error, ErrorKind, Result,
     client::{Client, package::Package, snapshot::id_of},
-    format::{PackageLines, limits},
+    format::{Entry, PackageLines},
     package::Link,
 };
 use futures::TryStreamExt;
@@ -15,27 +19,65 @@ use tokio::task::JoinSet;
 /// So many wait until they are read: bounds what is in memory.
 const WAITING: usize = 4096;
 
+/// What is read so.
+#[derive(Clone, Copy)]
+pub(super) enum Object {
+    Archive(Link),
+    /// A leaf.
+    Details(Entry),
+}
+
+impl Object {
+    fn link(&self) -> &Link {
+        match self {
+            Self::Archive(link) => link,
+            Self::Details(entry) => &entry.link,
+        }
+    }
+}
+
 /// An object to be read.
 pub(super) struct Pending {
     generation: u64,
-    link: Link,
+    object: Object,
     /// Whether it has to be there although the registry is mirrored in part.
     required: bool,
 }
 
 impl Audit {
-    /// Notes the archives and details of these packages down, and reads them when there are many.
+    /// Notes the archives of these packages down, and reads them when there are many.
     pub(super) async fn blobs(&mut self, generation: u64, packages: &[Arc<PackageLines>]) {
         for lines in packages {
             let Some(id) = id_of(&lines.label) else { continue };
             let required = self.is_required(generation, &lines.key);
             for record in Package::read(id, lines).releases {
-                let new = links_of(&record).into_iter().filter(|l| self.seen.insert(l.sha256));
-                self.pending.extend(new.map(|link| Pending { generation, link, required }));
+                if let Some(link) = archive_of(&record) {
+                    self.note_down(generation, Object::Archive(link), required);
+                }
             }
         }
         if self.pending.len() >= WAITING {
             self.read_blobs().await;
+        }
+    }
+
+    /// Notes an object down, unless it was found to be right.
+    pub(super) fn note_down(&mut self, generation: u64, object: Object, required: bool) {
+        let new = match &object {
+            Object::Archive(link) => self.seen.insert(link.sha256),
+            // What is right in its own place may be cited for another one.
+            Object::Details(entry) => self.leaves.get(&entry.link.sha256).is_none_or(|(seen, _)| seen != entry),
+        };
+        if new {
+            self.pending.push(Pending { generation, object, required });
+        }
+    }
+
+    /// Takes an object for right.
+    fn is_right(&mut self, object: &Object, places: Places) {
+        self.seen.insert(object.link().sha256);
+        if let Object::Details(entry) = object {
+            self.leaves.insert(entry.link.sha256, (*entry, places));
         }
     }
 
@@ -44,7 +86,8 @@ impl Audit {
         // Dropped, the tasks stop.
         let mut running = JoinSet::new();
         for pending in std::mem::take(&mut self.pending) {
-            if self.journal.as_ref().is_some_and(|j| j.knows(&pending.link.sha256)) {
+            if self.journal.as_ref().is_some_and(|j| j.knows(&pending.object.link().sha256)) {
+                self.is_right(&pending.object, Places::default());
                 self.out.skipped += 1;
                 continue;
             }
@@ -54,7 +97,7 @@ impl Audit {
             }
             let client = self.client.clone();
             running.spawn(async move {
-                let result = check(&client, pending.link).await;
+                let result = check(&client, pending.object).await;
                 (pending, result)
             });
         }
@@ -63,19 +106,24 @@ impl Audit {
         }
     }
 
-    fn blob_read(&mut self, done: Option<std::result::Result<(Pending, Result<()>), tokio::task::JoinError>>) {
+    fn blob_read(&mut self, done: Option<std::result::Result<(Pending, Result<Places>), tokio::task::JoinError>>) {
         match done {
-            Some(Ok((Pending { link, .. }, Ok(())))) => {
-                self.out.objects += 1;
-                self.out.bytes += link.size;
+            Some(Ok((Pending { object, .. }, Ok(places)))) => {
+                let link = object.link();
+                // An archive is among what was seen since it was noted down.
+                if matches!(object, Object::Archive(_)) || !self.seen.contains(&link.sha256) {
+                    self.out.objects += 1;
+                    self.out.bytes += link.size;
+                }
                 if let Some(journal) = &mut self.journal {
                     journal.add(&link.sha256);
                 }
+                self.is_right(&object, places);
             }
-            Some(Ok((Pending { generation, link, required }, Err(error)))) => {
-                let left_out = !required && self.is_left_out(generation, &error, What::Blob(&link));
+            Some(Ok((Pending { generation, object, required }, Err(error)))) => {
+                let left_out = !required && self.is_left_out(generation, &error, What::Object(&object));
                 if !left_out {
-                    self.seen.remove(&link.sha256);
+                    self.seen.remove(&object.link().sha256);
                     self.problem(generation, error);
                 }
             }
@@ -88,11 +136,12 @@ impl Audit {
     }
 }
 
-async fn check(client: &Client, link: Link) -> Result<()> {
-    if link.raw.is_some() {
-        return client.object(&link, limits::NODE, limits::NODE_RAW).await.map(drop);
-    }
+async fn check(client: &Client, object: Object) -> Result<Places> {
+    let link = match object {
+        Object::Archive(link) => link,
+        Object::Details(entry) => return details::check(client, &entry).await,
+    };
     let mut bytes = client.inner.store.stream_linked(link).await?;
     while bytes.try_next().await?.is_some() {}
-    Ok(())
+    Ok(Places::default())
 }

@@ -1,7 +1,7 @@
 //! Auditing a mirror of a part. What it says of itself (`mirror.json`) is not signed: it makes something that is missing one
 //! thing that is told instead of another, and nothing that is there and wrong right.
 
-use super::Audit;
+use super::{Audit, blobs::Object};
 use crate::{
     Error,
     client::{
@@ -9,10 +9,10 @@ use crate::{
         mirror::{Closure, closure},
     },
     format::{Entry, MirrorNote},
-    package::{Link, Sha256},
+    package::Sha256,
     store::may_be_absent,
 };
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// What a mirror does not hold, and does not claim to hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct NotMirrored {
     pub nodes: u64,
     /// Archives of releases whose records are there.
     pub archives: u64,
-    /// Details of releases whose records are there.
+    /// Leaves of the tree of details.
     pub details: u64,
 }
 
@@ -39,12 +39,19 @@ pub(super) struct Part {
     left_out: HashSet<Sha256>,
 }
 
+impl Part {
+    /// Whether a leaf of the newest details has to be there.
+    pub(super) fn requires(&self, leaf: &Sha256) -> bool {
+        self.wanted.as_ref().is_some_and(|w| w.details.contains_key(leaf))
+    }
+}
+
 /// Something that is missing.
 pub(super) enum What<'a> {
     /// The snapshot of a generation, or its change list.
     Generation,
     Node(&'a Entry),
-    Blob(&'a Link),
+    Object(&'a Object),
 }
 
 impl Audit {
@@ -56,6 +63,7 @@ impl Audit {
         Self {
             client,
             seen: HashSet::new(),
+            leaves: HashMap::new(),
             walked: HashSet::new(),
             absent: Vec::new(),
             out,
@@ -71,7 +79,7 @@ impl Audit {
         let older = generation < note.since;
         let left_out = match &what {
             What::Generation => older,
-            What::Node(_) | What::Blob(_) => older || note.only.is_some(),
+            What::Node(_) | What::Object(_) => older || note.only.is_some(),
         };
         if !left_out || !may_be_absent(error) {
             return false;
@@ -82,8 +90,8 @@ impl Audit {
                 return true;
             }
             What::Node(entry) => (&mut counts.nodes, entry.link.sha256),
-            What::Blob(link) if link.raw.is_some() => (&mut counts.details, link.sha256),
-            What::Blob(link) => (&mut counts.archives, link.sha256),
+            What::Object(Object::Details(entry)) => (&mut counts.details, entry.link.sha256),
+            What::Object(Object::Archive(link)) => (&mut counts.archives, link.sha256),
         };
         self.seen.remove(&sha256);
         *count += u64::from(self.part.left_out.insert(sha256));
@@ -95,11 +103,16 @@ impl Audit {
     pub(super) async fn require_part(&mut self, reader: &SnapshotReader) {
         let Some(only) = self.part.note.as_ref().and_then(|n| n.only.clone()) else { return };
         let client = self.client.clone();
-        let mut wanted = closure(reader.top(), &only, self.client.inner.store.parallel(), |entry| {
+        let tops = (reader.top(), reader.details());
+        let load = |entry| {
             let client = client.clone();
             async move { client.node(&entry).await }
-        })
-        .await;
+        };
+        let load_details = |entry| {
+            let client = client.clone();
+            async move { client.detail_node(&entry).await }
+        };
+        let mut wanted = closure(tops, &only, self.client.inner.store.parallel(), load, load_details).await;
         let mut told = HashSet::new();
         for (entry, error) in std::mem::take(&mut wanted.lacking) {
             if told.insert(entry.link.sha256) {

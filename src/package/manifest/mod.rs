@@ -94,8 +94,7 @@ impl Manifest {
         }
     }
 
-    /// The record and the detail of the release that this manifest describes. The record's link to the detail is left
-    /// open: it is known only once the detail is stored.
+    /// The record and the detail of the release that this manifest describes.
     pub fn into_release(
         self,
         archive: Archive,
@@ -108,7 +107,6 @@ impl Manifest {
             archive,
             categories: self.categories,
             dependencies: self.dependencies,
-            detail: None,
             external: self.external,
             features: self.features,
             keywords: self.keywords,

@@ -1,15 +1,14 @@
 //! ggen's view: each release of a pack is looked into, hashed and signed; the catalogue is carried on from the one before.
 
-use super::{Attempt, Changed, STRETCH};
+use super::{Attempt, Changed, STRETCH, shelf::Shelf};
 use crate::{
     Error, Result, cpu,
-    format::{self, FormatError, keys, limits},
-    package::{Detail, Link, Sha256},
+    format::keys,
+    package::{Link, Sha256},
     publish::registry::Registry,
-    store::Store,
     trust::Shown,
     view::{
-        File,
+        File, Note, View,
         ggen::{self, Known, Made, Rows, Wanted},
     },
 };
@@ -18,6 +17,9 @@ use serde_json::Value;
 
 /// So many archives are looked into at once.
 const PARALLEL: usize = 16;
+
+/// The details of so many releases are in memory at once.
+const LOT: usize = 128;
 
 /// Rows of the catalogue for packs that were looked at, by normalised name; none for a pack that has nothing to offer.
 pub(super) type NewRows = Vec<(String, Option<Value>)>;
@@ -36,22 +38,40 @@ impl Attempt<'_> {
             }
             all.extend(wanted.into_iter().map(|w| (name.to_owned(), w)));
         }
-        let looks: Vec<_> = all
-            .into_iter()
-            .map(|(name, wanted)| async move {
-                let known = look_into(registry, &wanted).await?;
-                Ok::<_, Error>((name, wanted.is_newest(), ggen::make(&wanted, &known, address)))
-            })
-            .collect();
-        let mut made = futures::stream::iter(looks).buffered(PARALLEL);
-        while let Some((name, newest, Made { files: more, row, notes })) = made.try_next().await? {
-            files.extend(more);
-            if newest {
-                self.rows.push((name, row));
-                self.report.notes.extend(notes);
+        while !all.is_empty() {
+            let rest = all.split_off(all.len().min(LOT));
+            let lot = std::mem::replace(&mut all, rest);
+            self.shelf.fetch(registry, lot.iter().filter_map(|(_, w)| Shelf::place(&w.record)).collect()).await?;
+            let looks: Vec<_> = lot
+                .into_iter()
+                .map(|(name, wanted)| {
+                    let known = self.known(&wanted);
+                    async move {
+                        let known = look_into(registry, &wanted, known).await?;
+                        Ok::<_, Error>((name, wanted.is_newest(), ggen::make(&wanted, &known, address)))
+                    }
+                })
+                .collect();
+            let mut made = futures::stream::iter(looks).buffered(PARALLEL);
+            while let Some((name, newest, Made { files: more, row, notes })) = made.try_next().await? {
+                files.extend(more);
+                if newest {
+                    self.rows.push((name, row));
+                    self.report.notes.extend(notes);
+                }
             }
         }
         Ok(files)
+    }
+
+    /// What its detail says of a release.
+    fn known(&mut self, wanted: &Wanted) -> Known {
+        let detail = self.shelf.find(&wanted.record).transpose().unwrap_or_else(|e| {
+            let what = format!("pack:{}@{}", wanted.record.name, wanted.record.version);
+            self.report.notes.push(Note { view: View::Ggen, what, why: e.to_string() });
+            None
+        });
+        Known { detail, ..Known::default() }
     }
 
     /// Writes the catalogue, after everything that it leads to, and gives its digest. `None` when the registry went on.
@@ -112,35 +132,9 @@ impl Attempt<'_> {
     }
 }
 
-/// Reads a detail.
-pub(super) async fn detail(registry: &Registry, link: &Link) -> Result<Detail> {
-    let bytes = registry.store.get_linked(link, limits::NODE).await?;
-    let (store, link) = (registry.store.clone(), *link);
-    cpu::run(move || open_detail(&store, &link, &bytes)).await
-}
-
-/// A detail, from its verified bytes.
-pub(super) fn open_detail(store: &Store, link: &Link, bytes: &[u8]) -> Result<Detail> {
-    let place = || store.place(&keys::blob(&link.sha256));
-    let raw = link.raw.unwrap_or(link.size);
-    if raw > limits::NODE_RAW {
-        return Err(FormatError::TooLarge { size: raw, max: limits::NODE_RAW }.at(place()));
-    }
-    let raw = format::unpack(bytes, link).map_err(|e| e.at(place()))?;
-    serde_json::from_slice(&raw)
-        .map_err(|e| FormatError::Malformed { what: "detail", reason: e.to_string() }.at(place()))
-}
-
-/// Reads what a release links to, and signs its archive.
-async fn look_into(registry: &Registry, wanted: &Wanted) -> Result<Known> {
+/// Reads the archive of a release, and signs it.
+async fn look_into(registry: &Registry, wanted: &Wanted, mut known: Known) -> Result<Known> {
     let record = &wanted.record;
-    let mut known = Known::default();
-    if record.removed.is_some() {
-        return Ok(known);
-    }
-    if let Some(link) = &record.detail {
-        known.detail = Some(detail(registry, link).await?);
-    }
     if wanted.has_archive() && record.archive.size <= ggen::MAX_ARCHIVE {
         let link = Link { raw: None, sha256: record.archive.sha256, size: record.archive.size };
         let _room = registry.store.take_room(link.size).await?;

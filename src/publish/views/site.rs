@@ -11,7 +11,7 @@ mod groups;
 mod pages;
 mod whole;
 
-use super::{Attempt, BATCH, Changed, packs};
+use super::{Attempt, BATCH, Changed};
 use crate::{
     Error, Result, cpu,
     format::{PackageLines, keys},

@@ -296,7 +296,6 @@ impl Line {
             archive,
             categories: words(self.categories),
             dependencies,
-            detail: None,
             external,
             features,
             keywords: words(self.keywords),

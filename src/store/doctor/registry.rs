@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Result,
-    format::{Snapshot, keys, limits},
+    format::{PackageLines, Snapshot, keys, limits},
     index::Node,
     package::{Link, Timestamp},
     store::{Fetched, Store},
@@ -14,7 +14,7 @@ use crate::{
 };
 use bytes::Bytes;
 use object_store::ObjectStoreExt;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 const CLOCK: Check = Check {
     id: "clock",
@@ -130,10 +130,10 @@ pub(super) async fn samples(store: &Store, checkpoint: &Checkpoint) -> Result<Ve
     let mut out = vec![("snapshot", link)];
     // Down the left edge; each step is a level of the tree, and a page never stands below itself.
     while let Some(entry) = page.entries().first().copied() {
-        match store.get_node(None, &entry).await? {
+        match store.get_node::<Arc<PackageLines>>(None, &entry).await? {
             Node::Page(next) => page = next.as_ref().clone(),
-            Node::Shard(shard) => {
-                let records = shard.packages.iter().flat_map(|p| &p.lines).filter_map(|line| line.record().ok());
+            Node::Leaf(shard) => {
+                let records = shard.items.iter().flat_map(|p| &p.lines).filter_map(|line| line.record().ok());
                 let here = records.filter(|r| r.archive.url.is_none() && r.removed.is_none());
                 let smallest = here.map(|r| r.archive).min_by_key(|a| a.size);
                 out.extend(smallest.map(|a| ("archive", Link { raw: None, sha256: a.sha256, size: a.size })));

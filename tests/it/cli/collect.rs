@@ -41,7 +41,10 @@ fn a_folder_is_collected_and_says_so() {
     options.keep = 1;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let marked = runtime.block_on(registry.collect(&options)).unwrap().marked;
-    assert_eq!(marked.objects, 8, "three snapshots, two shards, two change lists, a search bundle");
+    assert_eq!(
+        marked.objects, 10,
+        "three snapshots, two shards and leaves of details, two change lists, a search bundle"
+    );
     s.env.clear();
     s.run(&["refresh"]).ok();
 

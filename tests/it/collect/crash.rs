@@ -10,7 +10,7 @@ fn state(referee: &Referee) -> BTreeMap<String, Vec<u8>> {
     let is_list = |bytes: &[u8]| {
         let mut text = String::new();
         let read = flate2::read::GzDecoder::new(bytes).read_to_string(&mut text);
-        read.is_ok() && text.starts_with(r#"{"format":1,"type":"marks"}"#)
+        read.is_ok() && text.starts_with(r#"{"format":2,"type":"marks"}"#)
     };
     let mut objects = referee.objects();
     if let Some(boundary) = objects.remove("gc/boundary") {

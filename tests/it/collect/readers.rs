@@ -54,8 +54,7 @@ async fn an_audit_tells_what_was_collected_from_what_was_lost() {
 
     // What is kept and not there is a problem all the same.
     let newest = it.world.found();
-    let detail = newest.records["crate/alpha@1.0.0"]["detail"]["sha256"].as_str().unwrap();
-    let (key, note) = (format!("blobs/sha256/{detail}"), it.world.referee.objects()["gc/boundary"].clone());
+    let (key, note) = (newest.leaves["crate/alpha@1.0.0"].clone(), it.world.referee.objects()["gc/boundary"].clone());
     let bytes = it.world.referee.objects()[&key].clone();
     it.world.referee.lose(&key).await;
     let problems = client(&it).verify(&VerifyOptions::all()).await.unwrap().problems;

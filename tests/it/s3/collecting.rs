@@ -84,7 +84,7 @@ fn state(server: &S3) -> (Vec<String>, String) {
     let is_list = |bytes: &[u8]| {
         let mut text = String::new();
         let read = std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(bytes), &mut text);
-        read.is_ok() && text.starts_with(r#"{"format":1,"type":"marks"}"#)
+        read.is_ok() && text.starts_with(r#"{"format":2,"type":"marks"}"#)
     };
     let boundary = objects.get("gc/boundary").map(|b| second_reader::boundary(b));
     let said = boundary.map(|b| format!("{} {} {:?}", b.generation, b.keeps, b.pins)).unwrap_or_default();

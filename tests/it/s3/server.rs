@@ -204,7 +204,7 @@ async fn each_broken_rule_is_a_foul_and_names_the_key() {
     assert!(new().contains("I2: an immutable key that changes"));
     put("notes.txt", b"y").await;
     assert_eq!(new(), "notes.txt: a key that is not in the layout");
-    let shard = br#"{"format":1,"prefix":"","type":"shard"}
+    let shard = br#"{"format":2,"prefix":"","type":"shard"}
 {"archive":{"format":"tar.gz","sha256":"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad","size":3},"name":"x"}"#;
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     std::io::Write::write_all(&mut gz, shard).unwrap();

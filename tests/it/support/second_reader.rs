@@ -18,6 +18,10 @@ pub(crate) struct Found {
     pub(crate) generation: u64,
     /// By `kind/name@version`.
     pub(crate) records: BTreeMap<String, Value>,
+    /// Likewise, of those that have one.
+    pub(crate) details: BTreeMap<String, Value>,
+    /// The leaf in which each of them stands, by key.
+    pub(crate) leaves: BTreeMap<String, String>,
     /// Every key that the newest slot reaches, itself included.
     pub(crate) reached: BTreeSet<String>,
     pub(crate) index: Value,
@@ -41,7 +45,62 @@ pub(crate) fn read_slot(objects: &Objects, generation: u64) -> Found {
     let (packages, releases) = entries(objects, snapshot["index"].as_array().unwrap(), "", &mut found);
     assert_eq!((packages, releases), (snapshot["packages"].as_u64().unwrap(), snapshot["releases"].as_u64().unwrap()));
     found.index = snapshot["index"].clone();
+    if let Some(root) = snapshot.get("details") {
+        assert_eq!(root["prefix"], "");
+        details(objects, root, &mut found);
+        assert_eq!(root["releases"].as_u64().unwrap(), found.details.len() as u64);
+    }
+    for release in found.details.keys() {
+        assert!(found.records[release].get("removed").is_none(), "{release} is a tombstone and has a detail");
+    }
+    for (release, record) in &found.records {
+        let from_archive = record.get("removed").is_none() && record["archive"].get("url").is_none();
+        assert!(!from_archive || found.details.contains_key(release), "{release} lost its detail");
+    }
     found
+}
+
+/// Reads what an entry of the tree of details leads to.
+fn details(objects: &Objects, entry: &Value, found: &mut Found) {
+    let prefix = entry["prefix"].as_str().unwrap();
+    let raw = String::from_utf8(linked(objects, &entry["link"], &mut found.reached)).unwrap();
+    let (header, body) = raw.split_once('\n').unwrap();
+    let header: Value = serde_json::from_str(header).unwrap();
+    assert_eq!((&header["type"], &header["prefix"], &header["format"]), (&entry["type"], &entry["prefix"], &2.into()));
+    assert!(entry.get("packages").is_none());
+    let (bytes, releases) = (entry["bytes"].as_u64().unwrap(), entry["releases"].as_u64().unwrap());
+    let lines: Vec<Value> = body.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    if entry["type"] == "page" {
+        assert!(bytes > 262_144 && releases > 1 && prefix.len().is_multiple_of(9), "{prefix:?} is divided for nothing");
+        let mut last = String::new();
+        for entry in &lines {
+            let below = entry["prefix"].as_str().unwrap();
+            let deeper = below.len() - prefix.len();
+            assert!(below.starts_with(prefix) && below > last.as_str() && deeper > 0);
+            assert!(if entry["type"] == "page" { deeper == 9 } else { deeper <= 9 });
+            details(objects, entry, found);
+            last = below.to_owned();
+        }
+        let sum = |member: &str| lines.iter().map(|e| e[member].as_u64().unwrap()).sum::<u64>();
+        assert_eq!((bytes, releases), (sum("bytes"), sum("releases")));
+        return;
+    }
+    assert_eq!(entry["type"], "details");
+    assert_eq!((bytes, releases), (body.len() as u64, lines.len() as u64));
+    assert!(bytes <= 262_144 || releases == 1);
+    let bits = |text: &str| Sha256::digest(text).iter().map(|b| format!("{b:08b}")).collect::<String>();
+    let mut last = String::new();
+    for detail in lines {
+        let name = detail["name"].as_str().unwrap().to_lowercase().replace('_', "-");
+        let label = format!("{}/{name}", detail["kind"].as_str().unwrap());
+        let release = format!("{label}@{}", detail["version"].as_str().unwrap());
+        let key = format!("{}{}", &bits(&label)[..18], &bits(&release)[18..]);
+        assert!(key.starts_with(prefix) && key > last, "{release} in the leaf {prefix:?}");
+        last = key;
+        let leaf = format!("blobs/sha256/{}", entry["link"]["sha256"].as_str().unwrap());
+        found.leaves.insert(release.clone(), leaf);
+        assert!(found.details.insert(release, detail).is_none(), "twice");
+    }
 }
 
 /// Checks a search bundle as somebody would who reads it in parts: the tail against what cites it, and each block of the body
@@ -140,9 +199,6 @@ fn shard(objects: &Objects, lines: &[Value], prefix: &str, found: &mut Found) ->
                 &mut found.reached,
             );
         }
-        if let Some(detail) = record.get("detail") {
-            linked(objects, detail, &mut found.reached);
-        }
         let version = record["version"].as_str().unwrap();
         let twice = found.records.insert(format!("{label}@{version}"), record.clone());
         assert!(twice.is_none(), "{label}@{version} is there once");
@@ -178,7 +234,7 @@ pub(crate) fn marks(objects: &Objects) -> BTreeMap<String, String> {
     let mut raw = String::new();
     MultiGzDecoder::new(&objects[&format!("blobs/sha256/{list}")][..]).read_to_string(&mut raw).unwrap();
     let (header, rows) = raw.split_once('\n').unwrap();
-    assert_eq!(header, r#"{"format":1,"type":"marks"}"#);
+    assert_eq!(header, r#"{"format":2,"type":"marks"}"#);
     let row = |line: &str| {
         let row: Value = serde_json::from_str(line).unwrap();
         (row["sha256"].as_str().unwrap().to_owned(), row["marked"].as_str().unwrap().to_owned())
@@ -212,6 +268,7 @@ fn links(stored: &[u8], of_snapshots: &[&str]) -> Vec<String> {
     match first["type"].as_str() {
         Some("snapshot") => {
             links.extend(first["index"].as_array().unwrap().iter().map(|e| &e["link"]));
+            links.extend(first.get("details").map(|e| &e["link"]));
             links.extend(of_snapshots.iter().filter_map(|member| first.get(member)));
             let bundles = first.get("search").and_then(Value::as_array);
             links.extend(bundles.into_iter().flatten().map(|b| &b["link"]));
@@ -220,7 +277,6 @@ fn links(stored: &[u8], of_snapshots: &[&str]) -> Vec<String> {
         Some("shard") => {
             let here = |r: &&Value| r.get("removed").is_none() && r["archive"].get("url").is_none();
             links.extend(values[1..].iter().filter(here).map(|r| &r["archive"]));
-            links.extend(values[1..].iter().filter_map(|r| r.get("detail")));
         }
         _ => {}
     }

@@ -89,6 +89,22 @@ impl World {
         path
     }
 
+    /// Writes a `.crate` with a readme of so many bytes, which no other one has.
+    pub(crate) fn add_readme(&self, name: &str, version: &str, bytes: usize) -> PathBuf {
+        let top = format!("{name}-{version}");
+        let manifest = format!("[package]\nname = \"{name}\"\nversion = \"{version}\"\nreadme = \"README.md\"\n");
+        let mut readme = format!("# {top}\n");
+        while readme.len() < bytes {
+            readme += &format!("{}\n", second_reader::hex(readme.as_bytes()));
+        }
+        readme.truncate(bytes);
+        let tar = Tarball::default().file(format!("{top}/Cargo.toml"), manifest);
+        let path = self.sources().join(format!("{top}.crate"));
+        fs::write(&path, tar.file(format!("{top}/README.md"), readme).file(format!("{top}/src/lib.rs"), name).gz())
+            .unwrap();
+        path
+    }
+
     /// Writes the folder of a template pack.
     pub(crate) fn add_pack(&self, name: &str, version: &str, template: &str) -> PathBuf {
         let path = self.sources().join(name);

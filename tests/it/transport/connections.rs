@@ -8,7 +8,7 @@ use crate::{
         tls::{self, CA, Manner},
     },
 };
-use ggen_marketplace::{Client, ClientOptions, ErrorKind, Store, StoreOptions};
+use ggen_marketplace::{Client, ClientOptions, ErrorKind, Pin, Store, StoreOptions};
 use hyper::Version;
 use std::{num::NonZeroUsize, time::Duration};
 
@@ -206,9 +206,10 @@ async fn no_more_is_asked_at_once_than_is_allowed() {
         let proxy = Proxy::fair(&p.folder).await;
         let client = p.client_with(&[&proxy.url], None, |how| how.connections = allowed.and_then(NonZeroUsize::new));
         let newest = client.latest().await.unwrap();
-        let record = newest.find_release(&"crate:alpha".parse().unwrap()).await.unwrap();
+        let pin = Pin::Snapshot(newest.link().sha256);
         proxy.delay(Duration::from_millis(30));
-        let all = (0..40).map(|_| newest.detail(&record));
+        // A state that is asked for by its digest is in no cache in memory.
+        let all = (0..40).map(|_| client.at(pin));
         futures::future::try_join_all(all).await.unwrap();
         let seen = proxy.most_at_once();
         assert!(seen <= most && seen > most / 2, "{seen} at once, and {allowed:?} allowed");
