@@ -361,6 +361,51 @@ async fn verify_finds_details_that_are_divided_otherwise() {
     assert!(told.len() == 1 && told[0].contains("not divided as the rule says"), "{told:?}");
 }
 
+/// Whoever cannot read it does without it, and says so; whoever writes loses nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_detail_of_a_later_version_is_carried_over_and_pages_do_without() {
+    let mut world = World::new().await;
+    let path = world.sources().join("list.jsonl");
+    list(&path, 0..20, 1, 1_000);
+    world.build().await.unwrap();
+    let mut lines = BTreeMap::new();
+    for (release, detail) in &world.found().details {
+        let label = release.split_once('@').unwrap().0;
+        let (package, own) = (second_reader::hex(label.as_bytes()), second_reader::hex(release.as_bytes()));
+        let mut detail: Value = detail.clone();
+        if release == "pack/read-3@1.0.0" {
+            (detail["v"], detail["later"]) = (7.into(), json!({ "a": [1, 2] }));
+        }
+        // By hexadecimal digits 16 bits of the package: no two packages here have so many in common.
+        lines.insert(format!("{}{own}", &package[..4]), format!("{detail}\n"));
+    }
+    let body: String = lines.into_values().collect();
+    let raw = format!("{{\"format\":2,\"prefix\":\"\",\"type\":\"details\"}}\n{body}");
+    let mut snapshot = world.snapshot(1);
+    let link = world.plant_gz(raw.as_bytes()).await;
+    snapshot["details"] = json!({ "bytes": body.len(), "link": link, "prefix": "", "releases": 20, "type": "details" });
+    snapshot["generation"] = 2.into();
+    world.commit_by_hand(2, &snapshot).await;
+    let e = readme(&world, "read-3@1.0.0").await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unsupported, "{}", e.chain());
+    assert!(readme(&world, "read-4@1.0.0").await.unwrap().is_some());
+    assert!(world.client().verify(&VerifyOptions::all()).await.unwrap().problems.is_empty());
+
+    list(&path, 0..21, 1, 1_000);
+    let views =
+        ggen_marketplace::ViewOptions::new(&[ggen_marketplace::View::Site], Some("https://packages.example.com"));
+    world.options.views = Some(views.unwrap());
+    let report = world.build().await.unwrap();
+    let notes: Vec<String> = report.views[0].notes.iter().map(|n| format!("{n:?}")).collect();
+    assert!(notes.len() == 1 && notes[0].contains("read-3"), "{notes:?}");
+    let objects = world.referee.objects();
+    let page = |name: &str| String::from_utf8(objects[&format!("p/pack/{name}.html")].to_vec()).unwrap();
+    assert!(page("read-3").contains("read-3") && !page("read-3").contains("class=\"readme"));
+    assert!(page("read-4").contains("class=\"readme"));
+    let found = world.found().details;
+    assert_eq!((found.len(), &found["pack/read-3@1.0.0"]["later"]), (21, &json!({ "a": [1, 2] })));
+}
+
 /// A writer that forgot the detail of a tombstone is found, also where the leaf is older than the tombstone.
 #[tokio::test(flavor = "multi_thread")]
 async fn verify_finds_details_of_releases_that_are_not_there() {
