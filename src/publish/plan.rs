@@ -32,8 +32,8 @@ pub(crate) enum What {
     /// Publish this record.
     Add {
         line: Line,
-        /// Its archive, where it is in this registry.
-        blob: Option<Blob>,
+        /// Its archive, where it is in this registry. Boxed: a list of a million releases hosted elsewhere has none.
+        blob: Option<Box<Blob>>,
         /// The line of its detail, with the line end.
         detail: Option<SpoolRange>,
     },

@@ -162,7 +162,7 @@ impl Registry {
         options: &BuildOptions,
     ) -> Result<()> {
         let new = batch.changes.iter().zip(outcomes).filter_map(|(change, outcome)| match (&change.what, outcome) {
-            (What::Add { blob, .. }, Outcome::Added | Outcome::Restored) => blob.as_ref(),
+            (What::Add { blob, .. }, Outcome::Added | Outcome::Restored) => blob.as_deref(),
             _ => None,
         });
         let puts = new.map(|blob| (blob.link, payload(&blob.at, &batch.spool))).collect();

@@ -46,7 +46,7 @@ fn fresh(candidate: Candidate, spool: &Spool) -> Result<Staged, Error> {
         Payload::Spooled(range) => Some(Blob { link, at: BlobAt::Spool(range) }),
         Payload::Elsewhere => None,
     };
-    let what = What::Add { line: Line::new(&record), blob, detail };
+    let what = What::Add { line: Line::new(&record), blob: blob.map(Box::new), detail };
     Ok(Staged { change: change(&id, place, downloads, what), ready })
 }
 
