@@ -69,7 +69,7 @@ mutant "leaves of details that keep what they name (I14)" "publish:: collect::" 
 replace("src/publish/live.rs", "            self.add(entry.link.sha256);\n            return false;", "            self.add(entry.link.sha256);\n            return self.walked.insert(entry.link.sha256);");
 PERL
 mutant "an audit that takes a leaf for right wherever it is cited (I28)" "publish::" <<'PERL'
-replace("src/client/verify/blobs.rs", "self.leaves.get(&entry.link.sha256) != Some(entry)", "self.seen.insert(entry.link.sha256)");
+replace("src/client/verify/blobs.rs", "self.leaves.get(&entry.link.sha256).is_none_or(|(seen, _)| seen != entry)", "self.seen.insert(entry.link.sha256)");
 PERL
 mutant "the pointer before the claim (I12)" "publish::" <<'PERL'
 replace("src/publish/commit.rs", "            if self.claim(&slot, options).await? {", "            self.publish_checkpoint(&slot, &batch.watch, options, &mut session.tally).await?;\n            if self.claim(&slot, options).await? {");
