@@ -79,7 +79,7 @@ replace("src/store/sweep.rs", "    async fn delete(&self, key: &str)", "    pub(
 replace("src/publish/commit.rs", "                last = Some(e);\n            }\n            match", "                last = Some(e);\n                self.store.delete(&key).await?;\n            }\n            match");
 PERL
 mutant "claims without a nonce (I7)" "publish::" <<'PERL'
-replace("src/publish/registry.rs", "        self.fill_random(&mut nonce)?;\n        Ok(nonce)", "        if false { self.fill_random(&mut nonce)?; }\n        Ok(nonce)");
+replace("src/publish/options.rs", "        self.fill_random(&mut nonce)?;\n        Ok(nonce)", "        if false { self.fill_random(&mut nonce)?; }\n        Ok(nonce)");
 PERL
 mutant "time that goes back (I6)" "publish::" <<'PERL'
 replace("src/publish/commit.rs", "options.now.max(before.claim().time)", "options.now");
