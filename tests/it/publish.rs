@@ -513,3 +513,33 @@ async fn i12_the_pointer_never_goes_back() {
     assert_eq!(world.referee.take_writes(), [""; 0]);
     assert_eq!(world.found().generation, 2);
 }
+
+/// What was put half a day ago may be about to be collected: such a session does not claim, and begins again.
+#[tokio::test(start_paused = true)]
+async fn i11_a_session_that_took_too_long_begins_again() {
+    let puts = async |pause: Duration| {
+        let mut world = World::new().await;
+        let file = world.add_crate("alpha", "1.0.0", "a");
+        world.build().await.unwrap();
+        fs::remove_file(file).unwrap();
+        let archive = second_reader::hex(&fs::read(world.add_crate("beta", "1.0.0", "b")).unwrap());
+        let referee = world.referee.clone();
+        world.referee.before(&format!("blobs/sha256/{archive}"), move || async move {
+            referee.pass(pause);
+            tokio::time::sleep(pause).await;
+        });
+        let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counted = std::sync::Arc::clone(&count);
+        world.options.progress = Some(std::sync::Arc::new(move |progress| {
+            if matches!(progress, ggen_marketplace::Progress::Put { .. }) {
+                counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+        }));
+        assert_eq!(world.build().await.unwrap().generation, 2);
+        world.referee.assert_fair();
+        count.load(std::sync::atomic::Ordering::Relaxed)
+    };
+    let once = puts(Duration::from_secs(11 * 3600)).await;
+    assert!(once > 4);
+    assert_eq!(puts(Duration::from_secs(13 * 3600)).await, 2 * once);
+}
