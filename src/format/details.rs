@@ -1,6 +1,6 @@
 //! Leaves of the tree of details: what people read about the releases below a prefix, one JSON object a line.
 
-use super::{Effort, FormatError, Header, Item, Leaf, Object, Prefix, Stored, TreeKind, shard::read_head};
+use super::{Effort, FormatError, Header, Item, Leaf, Object, Prefix, Stored, TreeKind};
 use crate::package::{DETAIL_VERSION, Detail, Sha256, detail_key};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -43,18 +43,7 @@ impl<B: Clone + Send + Sync + 'static> Item for Keyed<B> {
 
 impl Stored for DetailLine {
     fn read(raw: Vec<u8>, prefix: Prefix) -> Result<Leaf<Self>, FormatError> {
-        let raw = Bytes::from(raw);
-        let text = std::str::from_utf8(&raw).map_err(|e| FormatError::malformed(WHAT, e))?;
-        let body = Header::read(text, WHAT, Some(prefix))?;
-        let mut out = Leaf::<Self>::new();
-        for (number, line) in body.lines().enumerate() {
-            let head = match read_head(line) {
-                Ok(head) => head,
-                Err(reason) => {
-                    out.skipped.push(format!("line {}: {reason}", number + 2));
-                    continue;
-                }
-            };
+        Leaf::<Self>::read_lines(raw, WHAT, prefix, |out, head, line| {
             let label = format!("{}/{}", head.kind, head.name);
             let key = detail_key(&Sha256::of(label.as_bytes()), &label, &head.version);
             let wrong = |what: &str| Err(FormatError::malformed(WHAT, format!("{label} {}: {what}", head.version)));
@@ -64,9 +53,9 @@ impl Stored for DetailLine {
             if out.items.last().is_some_and(|before| before.key >= key) {
                 return wrong("out of order or twice");
             }
-            out.items.push(Self { key, bytes: line.len() as u64 + 1, body: raw.slice_ref(line.as_bytes()) });
-        }
-        Ok(out)
+            out.items.push(Self { key, bytes: line.len() as u64 + 1, body: line });
+            Ok(())
+        })
     }
 }
 

@@ -1,10 +1,9 @@
 //! Shards: the records of all packages below a prefix, one JSON object a line.
 
 use super::{Effort, FormatError, Header, Item, Leaf, Object, Prefix, Stored, TreeKind};
-use crate::package::{PackageName, RECORD_VERSION, Record, RecordError, Sha256, Version};
+use crate::package::{Record, RecordError, Sha256, Version};
 use bytes::Bytes;
-use serde::Deserialize;
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 /// One record line as it is stored, without its line end. Lines that this program does not have to change are carried
 /// over byte for byte: what a later version of the format put into them survives.
@@ -82,42 +81,17 @@ impl Item for Arc<PackageLines> {
 /// A shard, read.
 pub(crate) type Shard = Leaf<Arc<PackageLines>>;
 
-/// The members that every record has, and every detail, whatever its version.
-#[derive(Deserialize)]
-struct Head<'a> {
-    #[serde(borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    v: u32,
-    #[serde(borrow)]
-    version: Cow<'a, str>,
-}
-
 impl Stored for Arc<PackageLines> {
     fn read(raw: Vec<u8>, prefix: Prefix) -> Result<Shard, FormatError> {
-        const WHAT: &str = "shard";
-        let raw = Bytes::from(raw);
-        let text = std::str::from_utf8(&raw).map_err(|e| FormatError::malformed(WHAT, e))?;
-        let body = Header::read(text, WHAT, Some(prefix))?;
-        let mut out = Shard::new();
         let mut current: Option<PackageLines> = None;
         let mut label = String::new();
-        for (number, line) in body.lines().enumerate() {
-            let head = match read_head(line) {
-                Ok(head) => head,
-                Err(reason) => {
-                    out.skipped.push(format!("line {}: {reason}", number + 2));
-                    continue;
-                }
-            };
+        let mut out = Shard::read_lines(raw, "shard", prefix, |out, head, text| {
             label.clear();
             label.push_str(&head.kind);
             label.push('/');
             label.push_str(&head.name);
-            let line = Line { version: head.version, text: raw.slice_ref(line.as_bytes()) };
-            out.add(&mut current, &label, line, prefix)?;
-        }
+            out.add(&mut current, &label, Line { version: head.version, text }, prefix)
+        })?;
         out.items.extend(current.map(PackageLines::share));
         Ok(out)
     }
@@ -164,22 +138,4 @@ impl Shard {
         }
         Object::seal(&raw, Effort::Dense)
     }
-}
-
-/// Which release a line is of: the kind may be one that this program does not know, the name is normalised.
-pub(super) struct OwnedHead {
-    pub(super) kind: String,
-    pub(super) name: String,
-    pub(super) version: Version,
-}
-
-/// Reads what the line of a record, or of a detail, has whatever its version.
-pub(super) fn read_head(line: &str) -> Result<OwnedHead, String> {
-    let head: Head<'_> = serde_json::from_str(line).map_err(|e| e.to_string())?;
-    let name = PackageName::new(&head.name).map_err(|e| e.to_string())?;
-    let version: Version = head.version.parse().map_err(|e: crate::package::VersionError| e.to_string())?;
-    if head.v < RECORD_VERSION || head.kind.is_empty() || !head.kind.bytes().all(|b| b.is_ascii_lowercase()) {
-        return Err(format!("version {} of kind {:?}", head.v, head.kind));
-    }
-    Ok(OwnedHead { kind: head.kind.into_owned(), name: name.normalized(), version })
 }

@@ -288,6 +288,9 @@ impl Making {
 
     /// Finds out which words many documents have. An estimate does: readers look for a word in both dictionaries.
     fn learn(&mut self, drafts: &mut Drafts) -> tantivy::Result<()> {
+        if drafts.all().len() < OFTEN_FROM {
+            return Ok(());
+        }
         let every = drafts.all().len().div_ceil(SAMPLE).max(4);
         let mut counts: HashMap<String, usize> = HashMap::new();
         let mut sampled = 0;
