@@ -31,8 +31,8 @@ pub struct VerifyOptions {
     /// Every object of every generation, archives and details included. Without it: the log, the newest snapshot and its
     /// index, which is all that a lookup depends on.
     pub all: bool,
-    /// Goes on where an audit of everything was interrupted, at most 24 hours ago and of the same generation: archives and
-    /// details that it found to be right are not read again. Takes the client's cache folder, where each audit of everything
+    /// Goes on where an audit of everything was interrupted, at most 24 hours ago and of the same generation: archives
+    /// that it found to be right are not read again. Takes the client's cache folder, where each audit of everything
     /// leaves word of how far it is.
     pub resume: bool,
 }
@@ -68,7 +68,7 @@ pub struct Verified {
     pub marked: Option<(u64, u64)>,
     /// What is not there and was not meant to be, where this is a mirror of a part or without a history.
     pub not_mirrored: Option<NotMirrored>,
-    /// Objects that were not read because the audit that this one goes on from found them to be right.
+    /// Archives that were not read because the audit that this one goes on from found them to be right.
     pub skipped: u64,
     /// What is wrong; empty when all is well.
     pub problems: Vec<Problem>,

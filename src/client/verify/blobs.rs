@@ -73,21 +73,13 @@ impl Audit {
         }
     }
 
-    /// Takes an object for right.
-    fn is_right(&mut self, object: &Object, places: Places) {
-        self.seen.insert(object.link().sha256);
-        if let Object::Details(entry) = object {
-            self.leaves.insert(entry.link.sha256, (*entry, places));
-        }
-    }
-
     /// Reads and hashes what was noted down.
     pub(super) async fn read_blobs(&mut self) {
         // Dropped, the tasks stop.
         let mut running = JoinSet::new();
         for pending in std::mem::take(&mut self.pending) {
-            if self.journal.as_ref().is_some_and(|j| j.knows(&pending.object.link().sha256)) {
-                self.is_right(&pending.object, Places::default());
+            if self.is_known(&pending.object) {
+                self.seen.insert(pending.object.link().sha256);
                 self.out.skipped += 1;
                 continue;
             }
@@ -106,6 +98,12 @@ impl Audit {
         }
     }
 
+    /// Whether the audit that this one goes on from found it to be right. Leaves are read in any case: whether one is right
+    /// depends on where it is cited, and on the releases that there are.
+    fn is_known(&self, object: &Object) -> bool {
+        matches!(object, Object::Archive(link) if self.journal.as_ref().is_some_and(|j| j.knows(&link.sha256)))
+    }
+
     fn blob_read(&mut self, done: Option<std::result::Result<(Pending, Result<Places>), tokio::task::JoinError>>) {
         match done {
             Some(Ok((Pending { object, .. }, Ok(places)))) => {
@@ -115,10 +113,12 @@ impl Audit {
                     self.out.objects += 1;
                     self.out.bytes += link.size;
                 }
-                if let Some(journal) = &mut self.journal {
-                    journal.add(&link.sha256);
+                self.seen.insert(link.sha256);
+                match (object, &mut self.journal) {
+                    (Object::Details(entry), _) => drop(self.leaves.insert(entry.link.sha256, (entry, places))),
+                    (Object::Archive(link), Some(journal)) => journal.add(&link.sha256),
+                    (Object::Archive(_), None) => {}
                 }
-                self.is_right(&object, places);
             }
             Some(Ok((Pending { generation, object, required }, Err(error)))) => {
                 let left_out = !required && self.is_left_out(generation, &error, What::Object(&object));

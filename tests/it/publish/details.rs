@@ -1,7 +1,10 @@
 //! The tree of details: what it is a function of, what changes it, and what becomes of one that is damaged or made up.
 
 use super::*;
-use crate::support::s3::{Op, S3};
+use crate::{
+    cli::Sandbox,
+    support::s3::{Op, S3},
+};
 use ggen_marketplace::{GcOptions, Registry, VerifyOptions, package::PackageSpec};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fmt::Write as _, path::Path};
@@ -389,6 +392,7 @@ async fn a_detail_of_a_later_version_is_carried_over_and_pages_do_without() {
     let e = readme(&world, "read-3@1.0.0").await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unsupported, "{}", e.chain());
     assert!(readme(&world, "read-4@1.0.0").await.unwrap().is_some());
+    shown_without_its_readme(&world);
     assert!(world.client().verify(&VerifyOptions::all()).await.unwrap().problems.is_empty());
 
     list(&path, 0..21, 1, 1_000);
@@ -404,6 +408,24 @@ async fn a_detail_of_a_later_version_is_carried_over_and_pages_do_without() {
     assert!(page("read-4").contains("class=\"readme"));
     let found = world.found().details;
     assert_eq!((found.len(), &found["pack/read-3@1.0.0"]["later"]), (21, &json!({ "a": [1, 2] })));
+}
+
+/// On the command line: what this program can read is shown, and the rest is told of.
+fn shown_without_its_readme(world: &World) {
+    let desk = Sandbox::new();
+    for (key, bytes) in world.referee.objects() {
+        desk.write(&format!("registry/{key}"), bytes);
+    }
+    let key = world.key.to_string();
+    let show = |package, flags: &[&str]| {
+        desk.run(&[&["show", package, "--registry", "registry", "--key", &key][..], flags].concat()).ok()
+    };
+    let later = show("read-3@1.0.0", &[]).says(&["warning: ", "detail of format 7, which is later than this program"]);
+    assert!(later.out.contains("read-3 1.0.0\nOne\n") && !later.out.contains("--- "), "{}", later.out);
+    let later = show("read-3@1.0.0", &["--json"]).json();
+    assert_eq!((&later["record"]["version"], &later["detail"]), (&json!("1.0.0"), &json!(null)));
+    let known = show("read-4@1.0.0", &[]);
+    assert!(known.out.contains("--- ") && known.err.is_empty(), "{}{}", known.out, known.err);
 }
 
 /// A writer that forgot the detail of a tombstone is found, also where the leaf is older than the tombstone.
