@@ -10,7 +10,28 @@ use ggen_marketplace::{
 use object_store::{ObjectStoreExt, path::Path};
 use std::collections::BTreeMap;
 
+/// Where a conditional create is no condition, it is found out, and one who is alone there can do all.
 pub(super) async fn a_registry_lives(subject: &Subject) {
+    if subject.does("race") {
+        return it_lives(subject).await;
+    }
+    let world = World::without_registry();
+    match world.registry_in(subject.registry()).init(&world.options).await {
+        // Some let two win only now and then.
+        Ok(_) if subject.does("create") => {}
+        Ok(_) => panic!("{} was taken for a store of many writers", subject.name),
+        Err(e) => {
+            assert_eq!(e.kind(), ErrorKind::Invalid, "{}", e.chain());
+            assert!(e.to_string().contains("does not create objects atomically"), "{}", e.chain());
+            assert!(e.hint().unwrap().contains("--single-writer"), "{e:?}");
+            assert!(listed(subject).await.is_empty(), "nothing was written, and what tried it out is gone");
+        }
+    }
+    subject.clean().await;
+    it_lives(&subject.for_a_single_writer()).await;
+}
+
+async fn it_lives(subject: &Subject) {
     let world = World::without_registry();
     let registry = world.registry_in(subject.registry());
     registry.init(&world.options).await.unwrap();

@@ -101,6 +101,13 @@ impl Subject {
         }
     }
 
+    /// As one opens it to whom it does not keep apart who writes at once.
+    pub(super) fn for_a_single_writer(&self) -> Subject {
+        let Place::Server(access) = &self.place else { panic!("{} knows who came first", self.name) };
+        let access = Access { single_writer: true, ..access.clone() };
+        Self { name: self.name.clone(), lacks: self.lacks.clone(), place: Place::Server(access) }
+    }
+
     /// Opens it for a registry.
     pub(super) fn registry(&self) -> Store {
         match &self.place {

@@ -26,6 +26,8 @@ pub(crate) struct Access {
     pub(crate) agent: String,
     /// Whether a digest of each body is sent as a header of its own.
     pub(crate) checksum: bool,
+    /// What the program is told: that nobody else writes.
+    pub(crate) single_writer: bool,
 }
 
 impl Default for Access {
@@ -41,6 +43,7 @@ impl Default for Access {
             timeout: Duration::from_secs(30),
             agent: "test".into(),
             checksum: true,
+            single_writer: false,
         }
     }
 }
@@ -79,6 +82,7 @@ impl Access {
         }
         let mut options = StoreOptions::default();
         options.options = self.options();
+        options.single_writer = self.single_writer;
         Store::open_with(&self.location(), &options).unwrap()
     }
 
