@@ -137,11 +137,22 @@ impl Query {
         // A name is cut as names are, so that `tokio-util` finds what `tokio util` finds.
         let parts = words::of_name(word);
         if not {
-            self.conditions.extend(parts.first().map(|w| Condition { what: Wanted::Word(w.clone()), not }));
+            self.without(word, parts);
         } else {
             self.words.extend(parts);
         }
         Ok(())
+    }
+
+    /// Without what has all of these parts, one behind another: `-actix-web` takes away neither `actix` nor `web`.
+    fn without(&mut self, word: &str, parts: Vec<String>) {
+        let in_order = words::of_text(word);
+        let what = match in_order.len() {
+            0 => parts.into_iter().next().map(Wanted::Word),
+            1 => in_order.into_iter().next().map(Wanted::Word),
+            _ => Some(Wanted::Phrase(in_order)),
+        };
+        self.conditions.extend(what.map(|what| Condition { what, not: true }));
     }
 
     fn phrase(&mut self, phrase: &str, not: bool) {
@@ -242,6 +253,13 @@ mod tests {
         ];
         assert_eq!(q.conditions, expected);
         assert_eq!(Query::parse("Tokio_Util*").unwrap().name.unwrap(), "Tokio_Util");
+        let without = |text| Query::parse(text).unwrap().conditions;
+        let word = |w: &str| [Condition { what: Wanted::Word(w.into()), not: true }];
+        assert_eq!(without("a -actix-Web"), [phrase("actix", "web", true)]);
+        assert_eq!(without("-http2"), word("http2"));
+        assert_eq!(without("-the-end"), word("end"));
+        assert_eq!(without("-the"), word("the"));
+        assert_eq!(without("web -*"), []);
     }
 
     #[test]

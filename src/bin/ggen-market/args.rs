@@ -20,13 +20,13 @@ pub(crate) use views::{Address, CargoConfig, GgenConfig, PublicKey, ViewArgs, Vi
 use crate::template::Template;
 use clap::{
     ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum,
-    builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser},
+    builder::{FalseyValueParser, PossibleValuesParser, Resettable, TypedValueParser},
 };
 use ggen_marketplace::{
     Pin,
     package::{Kind, PackageSpec},
 };
-use std::path::PathBuf;
+use std::{ffi::OsStr, path::PathBuf};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -454,7 +454,17 @@ pub(crate) struct Completions {
 
 /// The whole command tree.
 pub(crate) fn command() -> clap::Command {
-    Cli::command()
+    without_empty_variables(Cli::command())
+}
+
+/// A variable that is empty is as good as unset: that is how a CI job switches one off.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let unset = |arg: clap::Arg| match arg.get_env() {
+        Some(name) if is_empty(name) => arg.env(Resettable::Reset),
+        _ => arg,
+    };
+    command.mut_args(unset).mut_subcommands(without_empty_variables)
 }
 
 #[cfg(test)]

@@ -40,7 +40,8 @@ struct Pack {
 pub(crate) fn run(args: &GgenConfig, settings: &Settings) -> Result<Code, Failure> {
     let file = LockFile::require(&args.lock.lock_file)?;
     let locked: Vec<&Locked> = file.lock.packages().iter().filter(|p| p.id.kind() == Kind::Pack).collect();
-    let folder = plain(&args.into.into);
+    // Not all that is below the folder was put there by this program: the folder may be the project's own.
+    let folder = plain(&args.into.into.join(Kind::Pack.as_str()));
     let mut packs = Vec::new();
     for pack in &locked {
         let path = args.into.into.join(pack.install_path());
@@ -103,7 +104,7 @@ fn broken(path: &str, why: &str) -> Failure {
     Failure::usage(format!("{path} cannot be read: {why}")).hint("it is ggen's: put it right, or take it away")
 }
 
-/// Puts the packs into `[packs]`, and takes out what this program put there and is locked no more. Everything else stays; the names
+/// Puts the packs into `[packs]`, and takes out what this program put there (it is installed in that folder) and is locked no more. Everything else stays; the names
 /// of packs that come from elsewhere are returned.
 fn merge(document: &mut DocumentMut, packs: &[Pack], folder: &str) -> Result<Vec<String>, Failure> {
     let table = document.entry("packs").or_insert_with(|| Item::Table(Table::new()));

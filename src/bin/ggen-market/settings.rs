@@ -128,7 +128,7 @@ impl Settings {
             || !self.config.mirrors.is_empty()
     }
 
-    /// How to read these over HTTP.
+    /// How to read over HTTP where these are the places of the registry.
     fn transport(
         &self,
         order: Option<Order>,
@@ -308,12 +308,13 @@ impl Settings {
         Ok(Client::new(store, &[key], self.client_options(given))?)
     }
 
-    /// Opens the other registries that dependencies may name, each with the address by which they do.
+    /// Opens the other registries that dependencies may name, each with the address by which they do. What the environment
+    /// authorizes for the first registry is sent to the host of that one alone.
     pub(crate) fn others(&self, given: &Reader) -> Result<Vec<(String, Client)>, Failure> {
+        let first = self.registries(&given.registry)?;
         let open = |(address, key): &(String, VerifierKey)| {
             let mut how = self.store_options(false);
-            how.transport =
-                self.transport(given.mirror_order, given.ca_file.as_ref(), std::slice::from_ref(address))?;
+            how.transport = self.transport(given.mirror_order, given.ca_file.as_ref(), &first)?;
             let store = Store::open_with(address, &how)?;
             Ok((address.clone(), Client::new(store, std::slice::from_ref(key), self.client_options(given))?))
         };
@@ -342,7 +343,7 @@ impl Settings {
         options.allow_expired = given.allow_expired;
         options.cache = if given.no_cache { None } else { self.cache_if_any(&given.cache) };
         let mut how = self.store_options(false);
-        how.transport = self.transport(None, None, std::slice::from_ref(&given.from))?;
+        how.transport = self.transport(None, given.ca_file.as_ref(), std::slice::from_ref(&given.from))?;
         let store = Store::open_with(&given.from, &how)?;
         Ok(Client::new(store, &[key], options)?)
     }

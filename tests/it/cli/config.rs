@@ -49,6 +49,40 @@ fn paths_are_relative_to_the_file() {
     assert_eq!(list(&s, s.path("ggen-market.toml").to_str().unwrap()).lines().count(), 2);
 }
 
+/// Every variable that `--help` names, of every verb.
+#[test]
+fn a_variable_that_is_empty_is_as_good_as_unset() {
+    let mut s = Sandbox::published();
+    let help = s.run(&["--help"]).ok().out;
+    let list = help.split_once("Commands:\n").unwrap().1.split_once("\n\n").unwrap().0;
+    let verbs: Vec<&str> = list.lines().filter_map(|l| l.strip_prefix("  ")?.split_once(' ')).map(|(v, _)| v).collect();
+    let mut names = std::collections::BTreeSet::new();
+    for verb in verbs.iter().filter(|v| !v.is_empty() && **v != "help") {
+        let help = s.run(&[verb, "--help"]).ok().out;
+        names.extend(help.split("[env: ").skip(1).filter_map(|t| t.split(['=', ']']).next()).map(str::to_owned));
+    }
+    assert!(names.len() > 25 && names.contains("GGEN_MARKET_INTO"), "{names:?}");
+    for name in &names {
+        s.set(name, "");
+    }
+    s.run(&["build", "--source", "packages"]).ok();
+    for run in [
+        &["list"][..],
+        &["search", "hello", "--local"],
+        &["install", "greeter"],
+        &["outdated"],
+        &["verify", "--all"],
+        &["gc", "--dry-run"],
+        &["mirror", "registry", "copy"],
+        &["doctor"],
+        &["cache", "size"],
+        &["key"],
+    ] {
+        s.run(run).ok();
+    }
+    assert!(s.path("ggen.lock").exists() && s.path(".ggen/packages/pack/greeter").exists());
+}
+
 #[test]
 fn an_option_comes_before_the_environment_and_that_before_the_file() {
     let mut s = Sandbox::published();

@@ -157,6 +157,18 @@ fn what_others_wrote_stays_and_what_is_locked_no_more_goes() {
     assert_eq!(paths(&s).keys().collect::<Vec<_>>(), ["base", "mine", "tool"]);
 }
 
+/// Also where the packages are installed in the project's own folder, beside packs that somebody wrote there.
+#[test]
+fn packs_of_the_projects_own_stay_wherever_the_others_are_installed() {
+    let mut s = packs();
+    s.set("GGEN_MARKET_REGISTRY", "registry");
+    s.write("ggen.toml", "[packs]\nmine = { path = \"vendor/mine\" }\nold = { path = \"./pack/old\" }\n");
+    s.run(&["install", "base", "--into", "."]).ok();
+    s.run(&["ggen-config", "--write", "--into", "."]).ok();
+    let paths: Vec<_> = paths(&s).into_iter().collect();
+    assert_eq!(paths, [("base".into(), "pack/base".into()), ("mine".into(), "vendor/mine".into())]);
+}
+
 #[test]
 fn what_is_not_there_or_cannot_be_read_is_told() {
     let mut s = packs();

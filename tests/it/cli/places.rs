@@ -1,7 +1,7 @@
 //! Where packages come from: a folder under each of its names, and other registries beside the first.
 
 use super::Sandbox;
-use crate::support::http::Server;
+use crate::support::{http::Server, proxy::Proxy};
 use std::collections::BTreeSet;
 
 /// A pack's line in a list of packages that are hosted elsewhere.
@@ -67,4 +67,28 @@ async fn dependencies_come_from_the_registry_that_they_name() {
     s.write("ggen-market.toml", format!("{config}\n[registries]\n\"{address}\" = \"{}\"\n", s.key()));
     let run = s.run(&["resolve", "app"]);
     assert!(matches!(run.code, 2 | 5 | 8), "{} {}", run.code, run.err);
+}
+
+/// What the environment has for the first registry is not sent to another one that dependencies name.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_secret_of_the_first_registry_is_for_that_one_alone() {
+    let outer = Sandbox::new();
+    outer.run(&["init", "--store", "registry", "--origin", "outer.example.com"]).ok();
+    outer.write("packages/list.jsonl", line("common", "1.3.0", ""));
+    outer.run(&["build", "--source", "packages"]).ok();
+    let other = Proxy::fair(&outer.path("registry")).await;
+    let mut s = Sandbox::with_registry();
+    let needs = format!(r#"{{"name":"common","req":"^1","registry":"{}"}}"#, other.url);
+    s.write("packages/list.jsonl", line("app", "1.0.0", &needs));
+    s.run(&["build", "--source", "packages"]).ok();
+    let first = Proxy::fair(&s.path("registry")).await;
+    let config = s.read("ggen-market.toml");
+    s.write("ggen-market.toml", format!("{config}\n[registries]\n\"{}\" = \"{}\"\n", other.url, outer.key()));
+    s.set("GGEN_MARKET_AUTHORIZATION", "Bearer hunter2");
+    s.run(&["resolve", "app", "--registry", &first.url]).ok();
+    let secrets =
+        |proxy: &Proxy| proxy.asked().iter().map(|q| q.header("authorization").map(str::to_owned)).collect::<Vec<_>>();
+    let (first, other) = (secrets(&first), secrets(&other));
+    assert!(!first.is_empty() && first.iter().all(|s| s.as_deref() == Some("Bearer hunter2")), "{first:?}");
+    assert!(!other.is_empty() && other.iter().all(Option::is_none), "{other:?}");
 }

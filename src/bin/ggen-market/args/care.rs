@@ -3,6 +3,7 @@
 use super::{Cache, Reader, Writer};
 use clap::{Args, builder::FalseyValueParser};
 use ggen_marketplace::package::Pattern;
+use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(crate) struct Refresh {
@@ -108,6 +109,9 @@ pub(crate) struct Mirror {
     /// Tell what would be copied, and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Certificates (PEM) to trust besides those of the system
+    #[arg(long, value_name = "FILE", env = "GGEN_MARKET_CA_FILE", hide_env_values = true)]
+    pub(crate) ca_file: Option<PathBuf>,
     /// The registry's public key, which everything is checked against
     #[arg(long, value_name = "KEY", env = "GGEN_MARKET_KEY", hide_env_values = true)]
     pub(crate) key: Option<String>,
