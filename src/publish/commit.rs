@@ -104,11 +104,12 @@ impl Registry {
             let slot = self.next_slot(&head.slot, link, options)?;
             if self.claim(&slot, options).await? {
                 session.tally.add(slot.bytes().len() as u64);
-                if self.was_collected_since(&head.slot).await {
-                    // Garbage was collected between our first look and our claim: what the slot cites is put again where
-                    // it is gone, before any reader is sent there (I15).
+                if self.was_collected_since(session.base()).await {
+                    // Garbage was collected between our first put, which may be many lost slots ago, and our claim: what the
+                    // slot cites is put again where it is gone, before any reader is sent there (I15).
                     session = session.anew();
-                    self.put_state(batch, &work, &mut head, &mut session, options).await?;
+                    let put = self.put_state(batch, &work, &mut head, &mut session, options).await;
+                    put.map_err(|e| incomplete(&slot, e))?;
                 }
                 self.publish_checkpoint(&slot, &batch.watch, options, &mut session.tally).await?;
                 return Ok(committed(&slot, true, work, session.tally));
@@ -136,11 +137,13 @@ impl Registry {
         Ok(())
     }
 
-    /// Whether garbage may have been collected after that slot was the newest. When the record of it cannot be read, it may.
-    async fn was_collected_since(&self, base: &Slot) -> bool {
+    /// Whether garbage may have been collected after that generation was the newest. When the record of it cannot be read, it
+    /// may. Nothing is lost where nothing was put.
+    async fn was_collected_since(&self, base: Option<u64>) -> bool {
+        let Some(base) = base else { return false };
         match self.store.get_signed(keys::BOUNDARY, None).await {
             Ok(Fetched::New { bytes, .. }) => match Boundary::open(&bytes, &self.keys) {
-                Ok(boundary) => boundary.generation >= base.claim().generation,
+                Ok(boundary) => boundary.generation >= base,
                 Err(e) => {
                     tracing::warn!("{} is not this registry's: {e}", self.store.place(keys::BOUNDARY));
                     true
@@ -207,13 +210,7 @@ impl Registry {
         options: &BuildOptions,
         tally: &mut Tally,
     ) -> Result<()> {
-        let moved = self.move_pointer(slot.clone(), watch, options, tally).await;
-        moved.map_err(|e| {
-            let generation = slot.claim().generation;
-            Error::new(e.kind(), format!("generation {generation} is committed, but readers do not see it yet"))
-                .with_source(e)
-                .with_hint("run the command again: it only finishes this step")
-        })
+        self.move_pointer(slot.clone(), watch, options, tally).await.map_err(|e| unfinished(slot, e))
     }
 
     async fn move_pointer(
@@ -249,6 +246,25 @@ impl Registry {
             }
         }
     }
+}
+
+/// What was collected meanwhile could not be put again.
+fn incomplete(slot: &Slot, cause: Error) -> Error {
+    let generation = slot.claim().generation;
+    Error::new(
+        cause.kind(),
+        format!("generation {generation} is committed, but some of it was collected as garbage meanwhile"),
+    )
+    .with_source(cause)
+    .with_hint("run `ggen-market gc` now: it brings back from the trash what is missing")
+}
+
+/// What failed behind a claim that was won.
+fn unfinished(slot: &Slot, cause: Error) -> Error {
+    let generation = slot.claim().generation;
+    Error::new(cause.kind(), format!("generation {generation} is committed, but readers do not see it yet"))
+        .with_source(cause)
+        .with_hint("run the command again: it only finishes this step")
 }
 
 fn committed(slot: &Slot, new: bool, work: Work, tally: Tally) -> Committed {

@@ -10,7 +10,7 @@ use super::{put::Session, registry::Registry};
 use crate::{
     Result,
     package::Link,
-    store::{Payload, Store},
+    store::{Payload, Store, is_hashed_beside},
 };
 use bytes::Bytes;
 use futures::{StreamExt, stream::FuturesUnordered};
@@ -31,9 +31,13 @@ pub(super) struct Early {
 }
 
 impl Early {
-    /// Hands an archive over, when there is room. It may wait on a thread of the CPU pool, because no early put needs that pool.
+    /// Hands an archive over, when there is room. It may wait on a thread of the CPU pool, because no early put needs that pool:
+    /// what would be hashed there, where it is in the store already, is not taken.
     /// What finds no room, or nobody who puts any more, is left to the commit.
     pub(super) fn offer(&self, (link, bytes): (Link, Bytes)) {
+        if is_hashed_beside(link.size) {
+            return;
+        }
         let room = match &self.runtime {
             Some(runtime) => runtime.block_on(self.store.take_room(link.size)).ok(),
             None => self.store.try_room(link.size),

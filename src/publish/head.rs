@@ -5,9 +5,10 @@ use crate::{
     Error, ErrorKind, Result, cpu,
     format::{self, Entry, Item, Leaf, NodeType, PackageLines, Snapshot, Stored, TreeKind, keys, limits},
     index::{Missing, Node, Tree},
-    store::Fetched,
+    store::{Fetched, UpdateVersion},
     trust::{Checkpoint, Slot},
 };
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ impl Registry {
         // Before anything is looked at: another process of this machine may commit while this one reads, and remember that.
         let known = self.trusted.load()?.map_or(0, |trusted| trusted.generation());
         let (seen, version) = match self.store.get_signed(keys::CHECKPOINT, None).await? {
-            Fetched::New { bytes, version } => (Some(Checkpoint::open(bytes, &self.keys)?), Some(version)),
+            Fetched::New { bytes, version } => (Some(self.checkpoint(bytes)?), Some(version)),
             Fetched::NotModified | Fetched::Absent => (None, None),
         };
         let begin = seen.as_ref().map(|c| c.slot().clone());
@@ -38,11 +39,55 @@ impl Registry {
             return Err(rolled_back(&self.store.to_string(), known, slot.claim().generation));
         }
         if begin.as_ref() != Some(&slot) && mend {
-            // Whether it was moved by us or, meanwhile, by another: it is not behind any more.
-            let bytes = checkpoint.bytes().clone();
-            self.store.put_pointer(keys::CHECKPOINT, keys::Class::Pointer, bytes, version).await?;
+            return self.mend(checkpoint, version, watch).await;
         }
         Ok(slot)
+    }
+
+    /// Brings the pointer up to date, and looks at the log again afterwards, as everybody does who writes it: a store without
+    /// conditions may have taken our write for the last one, though another run committed and wrote before it (I12). Gives
+    /// the newest slot.
+    async fn mend(
+        &self,
+        mut checkpoint: Checkpoint,
+        mut version: Option<UpdateVersion>,
+        watch: &Watch,
+    ) -> Result<Slot> {
+        loop {
+            // Where another moved it meanwhile, that one looks at the log again.
+            let bytes = checkpoint.bytes().clone();
+            self.store.put_pointer(keys::CHECKPOINT, keys::Class::Pointer, bytes, version).await?;
+            let slot = checkpoint.slot();
+            // Bounded by the log: each round needs a new commit.
+            let Some(newest) = self.follow_log(Some(slot.clone())).await?.filter(|newest| newest != slot) else {
+                return Ok(slot.clone());
+            };
+            checkpoint = Checkpoint::sign(&newest, &self.key)?;
+            self.trusted.see(&checkpoint, watch.now())?.0.require_honest()?;
+            version = match self.store.get_signed(keys::CHECKPOINT, None).await? {
+                Fetched::New { bytes, .. }
+                    if self.checkpoint(bytes.clone())?.generation() >= checkpoint.generation() =>
+                {
+                    return Ok(newest);
+                }
+                Fetched::New { version, .. } => Some(version),
+                Fetched::NotModified | Fetched::Absent => None,
+            };
+        }
+    }
+
+    /// The pointer that is there.
+    fn checkpoint(&self, bytes: Bytes) -> Result<Checkpoint> {
+        Checkpoint::open(bytes, &self.keys).map_err(|e| {
+            let error = Error::from(e);
+            let hint = "where the key is the right one, delete that object: the next run makes it anew from the log";
+            Error::new(
+                error.kind(),
+                format!("{} is no checkpoint of this registry", self.store.place(keys::CHECKPOINT)),
+            )
+            .with_source(error)
+            .with_hint(hint)
+        })
     }
 
     /// What to say of a store without a log: it never had one, or it lost it.

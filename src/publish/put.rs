@@ -51,6 +51,8 @@ const SESSION: Duration = Duration::from_secs(12 * 3600);
 /// What one run has written so far: it is not written again when the run plans anew.
 pub(super) struct Session {
     done: HashSet<Sha256>,
+    /// The newest generation when the first of it was put.
+    base: Option<u64>,
     pub(super) tally: Tally,
     /// The run's, showing what time it is rather than what is stamped.
     watch: Watch,
@@ -60,7 +62,7 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn begin(watch: Watch) -> Self {
-        Self { done: HashSet::new(), tally: Tally::default(), watch, began: Watch::start(watch.now()) }
+        Self { done: HashSet::new(), base: None, tally: Tally::default(), watch, began: Watch::start(watch.now()) }
     }
 
     /// Forgets what was written, and only counts it.
@@ -71,6 +73,16 @@ impl Session {
     /// The time by which an object that is there is old.
     pub(super) fn now(&self) -> Timestamp {
         self.watch.now()
+    }
+
+    /// Says what the newest generation is, before anything is put.
+    pub(super) fn puts_upon(&mut self, generation: u64) {
+        self.base.get_or_insert(generation);
+    }
+
+    /// The newest generation when the first of it was put: what a later plan cites may have been put so early (I15).
+    pub(super) fn base(&self) -> Option<u64> {
+        self.base
     }
 
     /// Whether an object has yet to be put; from now on it has not.
@@ -141,6 +153,7 @@ impl Registry {
         if work.packages.is_empty() && search.cited == head.snapshot.search {
             return Ok(head.slot.claim().snapshot);
         }
+        session.puts_upon(head.slot.claim().generation);
         // Out of memory before the tree is made.
         let bundle = search.new.map(|built| self.put_later(built, batch)).transpose()?;
         self.put_blobs(batch, &work.outcomes, session, options).await?;

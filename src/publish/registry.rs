@@ -1,7 +1,7 @@
 //! The writer's side of a registry, and what its verbs do.
 
 use super::{
-    commit::Batch,
+    commit::{Batch, Committed},
     early::{Early, early},
     options::{BuildOptions, Progress, Report},
     plan::{self, Change, Outcome, What},
@@ -12,11 +12,11 @@ use super::{
 };
 use crate::{
     Error, ErrorKind, Result, cpu,
-    format::{FORMAT_VERSION, Snapshot},
+    format::{FORMAT_VERSION, Snapshot, keys},
     index,
     package::{PackageId, Version, Yanked},
     source::{self, Refusal, ScanOptions, ScanStats, Spool},
-    store::{DiskCache, Payload, Store, TrustedState},
+    store::{DiskCache, Fetched, Payload, Store, TrustedState},
     trust::{Claim, SigningKey, VerifierKey},
 };
 use std::{
@@ -24,6 +24,9 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
+
+/// How often a run reads files again that only its scan cache knew.
+const READINGS: u32 = 8;
 
 /// A registry, for those who may write to it.
 ///
@@ -59,7 +62,7 @@ impl Registry {
         Self { store, key, keys, trusted, cache }
     }
 
-    /// Makes an empty registry: generation 0.
+    /// Makes an empty registry: generation 0. Where an earlier call was interrupted, it is finished.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] where one is already.
@@ -71,7 +74,13 @@ impl Registry {
         let watch = Watch::start(options.now);
         match self.read_slot(0).await {
             Ok(None) => {}
-            Ok(Some(_)) => return Err(exists()),
+            Ok(Some(_)) => {
+                // Claimed by a run that was interrupted before it wrote the pointer.
+                if let Fetched::Absent = self.store.get_signed(keys::CHECKPOINT, None).await? {
+                    return self.newest_slot(&watch, true).await.map(drop);
+                }
+                return Err(exists());
+            }
             // There is one, of another key.
             Err(e) if matches!(e.kind(), ErrorKind::Untrusted | ErrorKind::Unsupported) => {
                 return Err(exists().with_source(e));
@@ -128,6 +137,7 @@ impl Registry {
         let scan = if seen.claim().generation == 0 && !options.dry_run {
             self.require_safe_store(&seen, options.now).await?;
             let (early, waiting) = early(&self.store);
+            session.puts_upon(seen.claim().generation);
             let scan = self.scan(sources, watch, Some(early), options);
             let (scan, put) = futures::join!(scan, self.put_early(waiting, &mut session));
             put?;
@@ -142,9 +152,18 @@ impl Registry {
             self.add_removals(&mut batch, options).await?;
         }
         let mut committed = self.commit_in(session, &batch, options).await?;
-        if committed.outcomes.iter().any(|o| matches!(o, Outcome::Stale)) {
+        // Once, but for releases that another job takes away meanwhile.
+        for _ in 0..READINGS {
+            if !is_stale(&committed) {
+                break;
+            }
             refused.extend(self.read_again(&mut batch, &committed.outcomes, options).await?);
             committed = self.commit(&batch, options).await?;
+        }
+        if is_stale(&committed) {
+            let message = "other jobs took releases away each time that they were looked for";
+            return Err(Error::new(ErrorKind::Unavailable, message)
+                .with_hint("nothing of this run is in the registry; run it again when fewer jobs publish at once"));
         }
         let mut report = Report::of(&batch, committed, refused, scan);
         report.deletion_skipped = deletion_skipped;
@@ -295,6 +314,11 @@ impl Registry {
         batch.changes = Arc::new(changes);
         Ok(refused)
     }
+}
+
+/// Whether nothing was committed yet, since files have to be read again first.
+fn is_stale(committed: &Committed) -> bool {
+    committed.outcomes.iter().any(|o| matches!(o, Outcome::Stale))
 }
 
 fn new_spool() -> Result<Arc<Spool>> {

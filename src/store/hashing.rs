@@ -14,6 +14,11 @@ const LOT: usize = 512 * 1024;
 /// 0.1 ms later when hashed in lots.)
 const BESIDE: u64 = 8 * LOT as u64;
 
+/// Whether an object of that size, once it is read, is hashed on the CPU pool.
+pub(crate) fn is_hashed_beside(size: u64) -> bool {
+    size >= BESIDE
+}
+
 pub(super) struct Hashing {
     hasher: Sha256Hasher,
     /// While it is so, the hasher is not here, but there.
@@ -36,7 +41,7 @@ impl Hashing {
             lot: Vec::new(),
             spare: Vec::new(),
             size: 0,
-            beside: size.is_some_and(|size| size >= BESIDE),
+            beside: size.is_some_and(is_hashed_beside),
         }
     }
 

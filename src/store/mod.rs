@@ -29,6 +29,7 @@ pub(crate) use copy::Same;
 pub(crate) use doctor::measure;
 pub use doctor::{Diagnosis, DoctorOptions, Finding, MeasureOptions, Measurement, Outcome};
 pub(crate) use download::{Download, Step};
+pub(crate) use hashing::is_hashed_beside;
 pub use open::{Store, StoreOptions};
 use read::PARALLEL;
 pub(crate) use read::{Answered, Fetched, Part, load_nodes};
@@ -39,6 +40,7 @@ pub(crate) use view::Written;
 pub(crate) use write::{Created, Later, Payload, Put};
 
 use crate::{Error, ErrorKind};
+pub(crate) use object_store::UpdateVersion;
 
 /// Turns a store's error into one of ours: which key, what was tried, and a kind that says what to do.
 fn store_error(store: &Store, verb: &str, key: &str, e: object_store::Error) -> Error {

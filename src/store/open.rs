@@ -308,7 +308,14 @@ pub(super) fn redact(location: &str) -> String {
             let text = url.to_string();
             if location.ends_with('/') { text } else { text.trim_end_matches('/').into() }
         }
-        _ => location.to_owned(),
+        // None that can be read. What may be a secret is cut off all the same.
+        _ => match location.split_once("://") {
+            Some((scheme, rest)) => {
+                let rest = rest.split(['?', '#']).next().unwrap_or_default();
+                format!("{scheme}://{}", rest.rsplit('@').next().unwrap_or_default())
+            }
+            None => location.to_owned(),
+        },
     }
 }
 
@@ -354,8 +361,19 @@ mod tests {
                 assert!(!text.contains("hunter2") && text.contains("example.com/reg"), "{text}");
             }
         }
-        let e = Store::open("ftp://user:hunter2@example.com").unwrap_err();
-        assert!(!e.chain().contains("hunter2"), "{}", e.chain());
+        for location in [
+            "ftp://user:hunter2@example.com",
+            // None of these is a URL.
+            "https://user:hunter2@example.com:99999/reg?token=hunter2",
+            "https://user:hunter2@exam ple.com/reg",
+            "https://user:hunter2@/reg#hunter2",
+            "s3://AKIA:hunter2@bucket:bad/x",
+            "https://user:p@hunter2@example.com:bad",
+            "https://user:hunter2/hunter2@example.com",
+        ] {
+            let e = Store::open(location).unwrap_err();
+            assert!(!e.chain().contains("hunter2") && !format!("{e:?}").contains("hunter2"), "{}", e.chain());
+        }
     }
 
     #[test]

@@ -48,7 +48,8 @@ pub(crate) async fn run(args: &Init, settings: &Settings, config: Option<&Path>)
     let (location, options, cache) = settings.new_registry(args)?;
     let key_file = args.key.key_file.clone().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| KEY_FILE.into());
     let config_file = Path::new(config::FILE);
-    if !args.force && config_file.symlink_metadata().is_ok() {
+    let again = is_interrupted(config_file, (&origin, &location), &key_file);
+    if !args.force && !again && config_file.symlink_metadata().is_ok() {
         return Err(Failure::usage(format!("there is a {} here already", config::FILE))
             .hint("--force writes it anew; another registry wants another folder"));
     }
@@ -67,7 +68,8 @@ pub(crate) async fn run(args: &Init, settings: &Settings, config: Option<&Path>)
     let (key, new_key) = key(&key_file, &origin)?;
     let verifier = key.verifier().to_string();
     let new_config = config_file.symlink_metadata().is_err();
-    write_new(config_file, text(&origin, &location, &verifier, &key_file)?.as_bytes(), args.force, 0o644)?;
+    let text = text(&origin, &location, &verifier, &key_file)?;
+    write_new(config_file, text.as_bytes(), args.force || again, 0o644)?;
     if let Err(e) = Registry::new(store.clone(), key, &cache).init(&options).await {
         // Nothing was signed by the new key then. After any other error that is not known, and the key has to stay.
         if e.kind() == ggen_marketplace::ErrorKind::Invalid {
@@ -88,6 +90,13 @@ pub(crate) async fn run(args: &Init, settings: &Settings, config: Option<&Path>)
         templates,
     };
     announce(&settings.ui, &document, new_key, args.force)
+}
+
+/// Whether the configuration and the key that are there are what this run would write: an earlier one was interrupted.
+fn is_interrupted(config_file: &Path, (origin, location): (&Origin, &str), key_file: &Path) -> bool {
+    let Ok(key) = read_key(key_file) else { return false };
+    let wanted = text(origin, location, &key.verifier().to_string(), key_file);
+    wanted.is_ok_and(|wanted| fs::read_to_string(config_file).is_ok_and(|there| there == wanted))
 }
 
 /// Writes templates for a registry that has its configuration already.

@@ -158,6 +158,13 @@ fn a_key_that_is_there_is_used_and_never_written_over() {
     s.run(&["init", "--store", "other", "--origin", "else.example.com", "--force"])
         .code(2)
         .says(&["is of registry.example.com"]);
+    // Interrupted before it wrote the pointer, it is run again as it was.
+    let checkpoint = s.read("registry/checkpoint");
+    std::fs::remove_file(s.path("registry/checkpoint")).unwrap();
+    s.run(&["init", "--store", "registry", "--origin", ORIGIN]).ok();
+    assert_eq!((s.read("registry/checkpoint"), s.read("ggen-market.toml")), (checkpoint, config.clone()));
+    s.run(&["init", "--store", "registry", "--origin", ORIGIN]).code(2).says(&["there is a registry in registry"]);
+    assert_eq!((s.read("ggen-market.key"), s.read("ggen-market.toml")), (key.clone(), config.clone()));
     // The registry is there: whatever this run made goes away again, and what was there stays.
     std::fs::remove_file(s.path("ggen-market.toml")).unwrap();
     s.run(&["init", "--store", "registry", "--origin", ORIGIN])

@@ -208,6 +208,39 @@ async fn who_commits_after_the_deletion_learns_from_the_boundary() {
     it.world.referee.assert_fair();
 }
 
+/// The same, but another publisher wins the slot after the collection is over, so that the claim that succeeds has a base which
+/// is younger than the collection. What counts is the base of the first put.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_loses_its_slot_after_the_deletion_learns_from_the_boundary_too() {
+    let (it, key) = abandoned().await;
+    let (rival, second, late) = (it.world.registry(), it.world.registry(), it.world.options.clone());
+    let (sources, gamma) = (it.world.sources(), it.world.dir.path().join("gamma"));
+    fs::create_dir(&gamma).unwrap();
+    fs::rename(it.world.add_crate("gamma", "1.0.0", "g"), gamma.join("gamma-1.0.0.crate")).unwrap();
+    let ((at_claim, reached), (go, wait), (done, finished)) =
+        (oneshot::channel(), oneshot::channel(), oneshot::channel());
+    let (referee, options) = (it.world.referee.clone(), late.clone());
+    it.world.referee.before(&format!("delete {key}"), move || async move {
+        referee.before("log/0000000005", move || async move {
+            at_claim.send(()).unwrap();
+            wait.await.unwrap();
+        });
+        tokio::spawn(async move { done.send(second.build(&[sources], &options).await.unwrap().generation).unwrap() });
+        reached.await.unwrap();
+    });
+    it.collect().await.unwrap();
+    assert_eq!(it.boundary().unwrap().generation, 4, "the log had not gone on");
+    assert!(!it.blobs().contains(&key));
+    assert_eq!(rival.build(&[gamma], &late).await.unwrap().generation, 5);
+    go.send(()).unwrap();
+    assert_eq!(finished.await.unwrap(), 6);
+    assert!(it.kept().contains(&key) && it.blobs().contains(&key));
+    it.world.found();
+    // Between the claim and the pointer, where no reader is.
+    let fouls = it.world.referee.take_fouls();
+    assert!(fouls.len() == 1 && fouls[0].contains("log/0000000006: I1"), "{fouls:?}");
+}
+
 /// A collection that dies between a deletion and its last look is made good by the next one.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_cited_and_lies_in_the_trash_is_brought_back() {

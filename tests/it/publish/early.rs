@@ -1,7 +1,10 @@
 //! What an empty registry is sent while the scan still goes on.
 
 use super::*;
-use crate::support::s3::{Effect, Fault as S3Fault, Op, S3};
+use crate::support::{
+    s3::{Effect, Fault as S3Fault, Op, S3},
+    tarball::Tarball,
+};
 use ggen_marketplace::{Progress, VerifyOptions};
 use std::{
     sync::{
@@ -97,4 +100,38 @@ async fn a_scan_that_is_ahead_of_the_store_waits_for_room() {
     assert_eq!((server.struck(), server.rewrites().len()), (34, 0));
     assert_eq!(server.found().records.len(), 34);
     server.assert_fair();
+}
+
+/// An archive of exactly so many bytes: nothing of it is compressed, and a comment fills it up.
+fn archive_of(name: &str, size: usize) -> Vec<u8> {
+    let top = format!("{name}-1.0.0");
+    let manifest = format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\ndescription = \"D\"\n");
+    let tar = Tarball::default()
+        .file(format!("{top}/Cargo.toml"), manifest)
+        .file(format!("{top}/filler"), vec![b'x'; size - 8_192])
+        .tar();
+    let packed = |comment: usize| {
+        let builder = flate2::GzBuilder::new().comment(vec![b'c'; comment]);
+        let mut gz = builder.write(Vec::new(), flate2::Compression::none());
+        std::io::Write::write_all(&mut gz, &tar).unwrap();
+        gz.finish().unwrap()
+    };
+    packed(size - packed(0).len())
+}
+
+/// The largest that are put from memory, all there already, and more of them than there is room for: what is there is hashed, and
+/// the threads that hash are those that wait for room.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_build_that_is_run_again_waits_for_nothing_that_waits_for_it() {
+    for size in [(4 << 20) - 1, 4 << 20, (4 << 20) + 1] {
+        let world = World::new().await;
+        for i in 0..40 {
+            let (name, archive) = (format!("crate-{i}"), archive_of(&format!("crate-{i}"), size));
+            assert_eq!(archive.len(), size);
+            world.referee.plant(&format!("blobs/sha256/{}", second_reader::hex(&archive)), &archive).await;
+            fs::write(world.sources().join(format!("{name}-1.0.0.crate")), archive).unwrap();
+        }
+        let build = tokio::time::timeout(Duration::from_secs(120), world.build());
+        assert_eq!(build.await.expect("it hangs").unwrap().added, 40);
+    }
 }
