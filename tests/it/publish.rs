@@ -3,13 +3,14 @@
 
 mod details;
 mod early;
+mod pointer;
 
 use super::support::{
     referee::{Fault, Referee},
     second_reader,
     world::World,
 };
-use ggen_marketplace::{BuildOptions, ErrorKind, GcOptions, Store, package::Timestamp};
+use ggen_marketplace::{BuildOptions, ErrorKind, Store, package::Timestamp};
 use std::{collections::BTreeSet, fs, time::Duration};
 
 fn classes(keys: &[String]) -> Vec<&str> {
@@ -461,6 +462,43 @@ async fn a_scan_cache_that_knows_more_than_the_store_is_corrected() {
     }
 }
 
+/// One that another job takes away while this run has it from its cache; and, while that is being put right, a second one.
+#[tokio::test(flavor = "multi_thread")]
+async fn releases_that_are_taken_away_one_after_another_are_all_read_again() {
+    let world = World::new().await;
+    let mut options = world.options.clone();
+    options.cache = Some(world.dir.path().join("scan-cache"));
+    for name in ["alpha", "beta"] {
+        let old = std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let path = world.add_crate(name, "1.0.0", name);
+        fs::File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
+    }
+    let registry = world.registry();
+    registry.build(&[world.sources()], &options).await.unwrap();
+    // A job whose sources hold nothing but what is named, and who deletes the rest.
+    let only = async |names: &[&str]| {
+        let folder = world.dir.path().join(format!("only-{}", names.len()));
+        fs::create_dir(&folder).unwrap();
+        for name in names {
+            let file = format!("{name}-1.0.0.crate");
+            fs::copy(world.sources().join(&file), folder.join(file)).unwrap();
+        }
+        folder
+    };
+    let (some, none) = (only(&["beta"]).await, only(&[]).await);
+    let mut delete = world.options.clone();
+    delete.delete = true;
+    world.registry().build(&[some], &delete).await.unwrap();
+    let (rival, delete) = (world.registry(), delete.clone());
+    world.referee.before("log/0000000003", move || async move {
+        assert_eq!(rival.build(&[none], &delete).await.unwrap().removed, 1);
+    });
+    let report = registry.build(&[world.sources()], &options).await.unwrap();
+    assert_eq!((report.added, report.committed, report.generation), (2, true, 4));
+    let found = world.found().records;
+    assert!(found.values().all(|record| record.get("removed").is_none()) && found.len() == 2, "{found:?}");
+}
+
 /// I7: a commit never has the bytes of another one, so that "mine" can be told from "somebody's who did the same".
 #[tokio::test(flavor = "multi_thread")]
 async fn i7_two_writers_of_the_same_thing_never_write_the_same_slot() {
@@ -493,82 +531,6 @@ async fn i6_a_log_of_two_histories_is_not_continued() {
     let e = world.build().await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Untrusted);
     assert!(e.to_string().contains("log/0000000002 does not continue the log"), "{e}");
-}
-
-/// I12: a writer that died before it moved the pointer, and comes back after others have gone on, does not move it back.
-#[tokio::test(flavor = "multi_thread")]
-async fn i12_the_pointer_never_goes_back() {
-    let world = World::new().await;
-    world.add_crate("alpha", "1.0.0", "a");
-    // Seven writes: archive, shard, leaf of details, change list, search bundle and snapshot, slot; the pointer would be the eighth.
-    world.referee.set_fault(Some(Fault::DieBefore(7)));
-    world.build().await.unwrap_err();
-    world.referee.set_fault(None);
-    let late = world.registry();
-    world.add_crate("beta", "1.0.0", "b");
-    assert_eq!(world.build().await.unwrap().generation, 2);
-    let writes = world.referee.take_writes();
-    assert_eq!(writes.iter().filter(|k| *k == "checkpoint").count(), 2, "mended first, then moved on: {writes:#?}");
-    late.build(&[world.sources()], &world.options).await.unwrap();
-    assert_eq!(world.referee.take_writes(), [""; 0]);
-    assert_eq!(world.found().generation, 2);
-}
-
-/// The same of one that mends the pointer where a store knows no condition, or there is no pointer: another run commits between
-/// its look and its write.
-#[tokio::test(flavor = "multi_thread")]
-async fn i12_who_mends_the_pointer_looks_again() {
-    let world = World::new().await;
-    world.add_crate("alpha", "1.0.0", "a");
-    world.build().await.unwrap();
-    world.referee.lose("checkpoint").await;
-    let (rival, sources, options) = (world.registry(), world.dir.path().join("others"), world.options.clone());
-    fs::create_dir(&sources).unwrap();
-    fs::rename(world.add_crate("beta", "1.0.0", "b"), sources.join("beta-1.0.0.crate")).unwrap();
-    world.referee.before("checkpoint", move || async move {
-        assert_eq!(rival.build(&[sources], &options).await.unwrap().generation, 2);
-    });
-    let options = GcOptions::at(world.options.now);
-    assert_eq!(world.registry().collect(&options).await.unwrap().generation, 2);
-    assert_eq!(second_reader::pointed(&world.referee.objects()), 2);
-    assert_eq!(world.client().latest().await.unwrap().generation(), 2);
-}
-
-/// Whoever cannot read the pointer says which object that is, and that it can be made anew.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_pointer_is_named_and_made_anew_when_it_is_deleted() {
-    let world = World::new().await;
-    world.add_crate("alpha", "1.0.0", "a");
-    for damage in [&b""[..], b"<html>", b"a\nb\n\n\xe2\x80\x94 x y\n"] {
-        world.referee.plant("checkpoint", damage).await;
-        let e = world.build().await.unwrap_err();
-        assert!(e.to_string().contains("referee/checkpoint is no checkpoint of this registry"), "{}", e.chain());
-        assert!(e.hint().unwrap().contains("delete that object"), "{e:?}");
-    }
-    world.referee.lose("checkpoint").await;
-    assert_eq!(world.build().await.unwrap().generation, 1);
-    assert_eq!(second_reader::pointed(&world.referee.objects()), 1);
-}
-
-/// Between its claim and the pointer: the same call again finishes it, and then there is a registry.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_init_that_was_interrupted_is_finished_by_the_next() {
-    let world = World::without_registry();
-    let init = async || world.registry().init(&world.options).await;
-    // Before the snapshot, before the slot, and, with the snapshot there, before the pointer.
-    for fault in [Fault::DieBefore(0), Fault::DieBefore(1), Fault::DieBefore(1)] {
-        world.referee.set_fault(Some(fault));
-        init().await.unwrap_err();
-        world.referee.set_fault(None);
-    }
-    assert_eq!(
-        world.referee.objects().into_keys().filter(|k| !k.starts_with("blobs/")).collect::<Vec<_>>(),
-        ["log/0000000000"]
-    );
-    init().await.unwrap();
-    assert_eq!(second_reader::pointed(&world.referee.objects()), 0);
-    assert_eq!(init().await.unwrap_err().kind(), ErrorKind::Invalid);
-    world.referee.assert_fair();
 }
 
 /// What was put half a day ago may be about to be collected: such a session does not claim, and begins again.
