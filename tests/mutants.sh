@@ -46,7 +46,13 @@ mutant "planted objects that are relied on (I10)" "publish::" <<'PERL'
 replace("src/store/write.rs", "age <= YOUNG && self.is_right(link).await", "age <= YOUNG");
 PERL
 mutant "commits that do not look at the boundary (I15)" "collect::" <<'PERL'
-replace("src/publish/commit.rs", "if self.was_collected_since(&head.slot).await {", "if self.was_collected_since(&head.slot).await && false {");
+replace("src/publish/commit.rs", "if self.was_collected_since(session.base()).await {", "if self.was_collected_since(session.base()).await && false {");
+PERL
+mutant "writers that go by the base of the claim that succeeds (I15)" "collect::" <<'PERL'
+replace("src/publish/commit.rs", "self.was_collected_since(session.base()).await", "self.was_collected_since(Some(head.slot.claim().generation)).await");
+PERL
+mutant "pointers that are mended without another look (I12)" "publish::" <<'PERL'
+replace("src/publish/head.rs", "return self.mend(checkpoint, version, watch).await;", "let bytes = checkpoint.bytes().clone();\n            self.store.put_pointer(keys::CHECKPOINT, keys::Class::Pointer, bytes, version).await?;\n            return Ok(slot);");
 PERL
 mutant "collections without a boundary (I15)" "collect::" <<'PERL'
 replace("src/publish/gc.rs", "            if !self.store.replace_signed(keys::BOUNDARY, before.as_ref().map(|b| &b.version), &bytes).await? {", "            if gone.is_empty() && !self.store.replace_signed(keys::BOUNDARY, before.as_ref().map(|b| &b.version), &bytes).await? {");
