@@ -266,7 +266,10 @@ fn every_shape_of_words_is_understood() {
         tags = ["d"]
         categories = ["enterprise", "Finance"]
         repository = "https://example.com/x"
+        description = "What it does"
+        license = "MIT"
         [metadata]
+        description = "Something else"
         tags = ["a", 3, "e"]
         authors = ["One", "Two"]
         [documentation]
@@ -277,6 +280,7 @@ fn every_shape_of_words_is_understood() {
     assert_eq!(m.keywords, ["b", "c", "a", "d", "e"]);
     assert_eq!(m.categories, ["enterprise", "finance"]);
     assert_eq!(m.authors, ["One", "Two"]);
+    assert_eq!((m.description.as_deref(), m.license.as_deref()), (Some("What it does"), Some("MIT")));
     assert_eq!(m.readme.as_deref(), Some("docs/README.md"));
     assert_eq!(m.repository.as_deref(), Some("https://example.com/x"));
 }

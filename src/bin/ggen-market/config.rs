@@ -27,7 +27,7 @@ pub(crate) const FILE: &str = "ggen-market.toml";
 /// More is no configuration file.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Every key, in the order in which `init` writes them.
+/// Every key.
 pub(crate) const KEYS: [&str; 26] = [
     "origin",
     "store",

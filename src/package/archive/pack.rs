@@ -15,7 +15,7 @@ use std::{
 };
 
 /// Names of files and folders that are never packed: what version control and macOS keep beside a package's files.
-pub const SKIPPED: [&str; 4] = [".git", ".hg", ".svn", ".DS_Store"];
+pub const SKIPPED: [&str; 5] = [".git", ".hg", ".svn", ".jj", ".DS_Store"];
 
 /// zlib's best. An archive is packed once and fetched many times; another level would be other bytes for the same files.
 const LEVEL: u32 = 9;

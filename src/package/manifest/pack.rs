@@ -30,6 +30,9 @@ pub(crate) fn recognizes(bytes: &[u8]) -> bool {
     Document::parse("", text).map_or(true, |d| FILES.iter().any(|(_, table)| d.root().loose_table(table).is_some()))
 }
 
+/// Tables in which some packages say what others say in the main one.
+const MORE: [&str; 2] = ["marketplace", "metadata"];
+
 /// Reads the manifest `file`, one of [`FILES`], of a package in the folder named `folder`.
 pub fn read(file: &str, folder: &str, bytes: &[u8]) -> Result<Manifest, ManifestError> {
     let text = document::text(file, bytes)?;
@@ -43,8 +46,8 @@ pub fn read(file: &str, folder: &str, bytes: &[u8]) -> Result<Manifest, Manifest
         .map_err(|error| main.fail_key("version", Problem::Version { key: main.key("version"), error }))?;
     let verbatim = TextFile { path: file.into(), text: text.to_owned(), truncated: false };
     let mut m = Manifest::new(Kind::Pack, name, version, verbatim);
-    m.description = main.loose_str("description").and_then(clean_text);
-    m.license = main.loose_str("license").and_then(clean_line).map(|l| summarize(&l));
+    m.description = first(&root, &main, "description", &MORE, clean_text);
+    m.license = first(&root, &main, "license", &MORE, clean_line).map(|l| summarize(&l));
     words(&root, &main, &mut m);
     places(&root, &main, &mut m);
     let mut wanted = Wanted { owner: PackageId::new(Kind::Pack, &m.name).ok(), ..Wanted::default() };
@@ -92,7 +95,7 @@ fn name(main: &Table<'_>, folder: &str) -> Result<PackageName, ManifestError> {
 /// Keywords, categories and authors: under the singular or the plural, as a string, a list or a table that holds the list
 /// (`[package.tags] tags = […]`), in the main table or in `[marketplace]` and `[metadata]`.
 fn words(root: &Table<'_>, main: &Table<'_>, m: &mut Manifest) {
-    let more = ["marketplace", "metadata"].into_iter().filter_map(|t| root.loose_table(t));
+    let more = MORE.into_iter().filter_map(|t| root.loose_table(t));
     for table in [main.clone()].into_iter().chain(more) {
         for key in ["keywords", "keyword", "tags"] {
             keep_words(&mut m.keywords, list_or_table(&table, key));
@@ -117,14 +120,23 @@ fn list_or_table<'d>(table: &Table<'d>, key: &str) -> Vec<&'d str> {
 
 /// Web addresses and the readme's path.
 fn places(root: &Table<'_>, main: &Table<'_>, m: &mut Manifest) {
-    let find = |key: &str, others: &[&str]| {
-        let others = others.iter().filter_map(|t| root.loose_table(t)?.loose_str(key));
-        main.loose_str(key).into_iter().chain(others).find_map(clean_line)
-    };
-    m.repository = find("repository", &["marketplace", "metadata"]);
-    m.homepage = find("homepage", &["marketplace", "metadata"]);
-    m.documentation = find("documentation", &["marketplace", "metadata"]);
+    let find = |key: &str, others: &[&str]| first(root, main, key, others, clean_line);
+    m.repository = find("repository", &MORE);
+    m.homepage = find("homepage", &MORE);
+    m.documentation = find("documentation", &MORE);
     m.readme = find("readme", &["documentation", "docs"]);
+}
+
+/// The first text that says something, in the main table or in the others.
+fn first(
+    root: &Table<'_>,
+    main: &Table<'_>,
+    key: &str,
+    others: &[&str],
+    clean: impl Fn(&str) -> Option<String>,
+) -> Option<String> {
+    let others = others.iter().filter_map(|t| root.loose_table(t)?.loose_str(key));
+    main.loose_str(key).into_iter().chain(others).find_map(clean)
 }
 
 /// What was found that the package needs.
