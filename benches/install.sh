@@ -8,6 +8,7 @@
 # they can be resolved together, until COUNT packages are found. Needs nginx, curl, python3 and a release build. Works in
 # TMPDIR.
 set -euo pipefail
+PATH=$PATH:/usr/sbin
 crates=$(realpath "${1:?usage: benches/install.sh FOLDER [COUNT] [ROUNDS]}")
 count=${2:-300} rounds=${3:-5}
 bin=$(realpath "${GGEN_MARKET:-${CARGO_TARGET_DIR:-target}/release/ggen-market}")
@@ -30,7 +31,10 @@ http { access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000; op
 EOF
 nginx -e stderr -c "$work/nginx.conf" -g 'daemon off;' 2>nginx.log &
 nginx_pid=$!
-until curl -so /dev/null "$base/checkpoint"; do sleep 0.1; done
+until curl -so /dev/null "$base/checkpoint"; do
+  kill -0 "$nginx_pid" || { cat nginx.log >&2; exit 1; }
+  sleep 0.1
+done
 
 # What is wanted: each crate whose dependencies are all in the folder, until there are enough.
 python3 - "$bin" "$base" "$(cat key)" "$count" <<'PY'

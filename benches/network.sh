@@ -4,6 +4,7 @@
 #   benches/network.sh [SECONDS] [GIB] [ROUNDS]
 # Needs nginx, wrk, curl, python3 and release builds (cargo build --release --bin ggen-market --example load_test). Works in TMPDIR.
 set -euo pipefail
+PATH=$PATH:/usr/sbin
 seconds=${1:-15} gib=${2:-2} rounds=${3:-3}
 target=$(cd "$(dirname "$0")/.." && pwd)/target/release
 work=$(mktemp -d)
@@ -59,7 +60,10 @@ http { access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000;
 EOF
 nginx -e stderr -c "$work/nginx.conf" -g 'daemon off;' 2> nginx.log &
 nginx_pid=$!
-until curl -so /dev/null "$base/checkpoint"; do sleep 0.1; done
+until curl -so /dev/null "$base/checkpoint"; do
+  kill -0 "$nginx_pid" || { cat nginx.log >&2; exit 1; }
+  sleep 0.1
+done
 ulimit -n 16384
 
 (cd served && printf '/%s\n' blobs/sha256/*) > paths

@@ -64,6 +64,9 @@ pub mod limits {
     pub const SHARD_BODY: u64 = 64 * 1024;
     /// The uncompressed lines of a leaf of details that is not split further.
     pub const DETAILS_BODY: u64 = 256 * 1024;
+    /// The line of one record, ten times the longest that a real package is known to have: what one release may cost whoever looks
+    /// up its package.
+    pub const RECORD: u64 = 512 * 1024;
     /// The line of one detail: less than a [`NODE`], since one that cannot be compressed must fit into one.
     pub const DETAIL: u64 = 15 * 1024 * 1024;
 }

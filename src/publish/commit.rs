@@ -168,7 +168,7 @@ impl Registry {
             previous: Some(before.digest()),
             snapshot,
             time,
-            expires: time.plus(options.validity),
+            expires: options.expiry(time)?,
             nonce: options.nonce()?,
         };
         Ok(claim.sign(&self.key)?)

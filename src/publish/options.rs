@@ -94,6 +94,19 @@ impl BuildOptions {
         Ok(())
     }
 
+    /// When what is committed at that time expires.
+    pub(super) fn expiry(&self, time: Timestamp) -> Result<Timestamp> {
+        if self.validity > MAX_VALIDITY {
+            let days = MAX_VALIDITY.as_secs() / 86_400;
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("a registry cannot be valid for more than {days} days"),
+            )
+            .with_hint("it is renewed by each run: let one run more often instead"));
+        }
+        Ok(time.plus(self.validity))
+    }
+
     pub(super) fn nonce(&self) -> Result<[u8; 16]> {
         let mut nonce = [0; 16];
         self.fill_random(&mut nonce)?;

@@ -3,7 +3,7 @@
 
 use crate::{
     Error, ErrorKind,
-    format::{ChangedRelease, Changes, Line, PackageLines, ReleaseChange},
+    format::{ChangedRelease, Changes, Line, PackageLines, Prefix, ReleaseChange, Shard, limits},
     index::{Missing, Tree, lookup},
     package::{Link, PackageName, Removed, Sha256, Timestamp, Version, Yanked},
     source::{Place, SpoolRange},
@@ -94,6 +94,13 @@ pub(crate) enum Outcome {
     Refused(Error),
 }
 
+impl Outcome {
+    /// Whether the package is another one afterwards.
+    fn changes(&self) -> bool {
+        matches!(self, Self::Added | Self::Restored | Self::Yanked | Self::Unyanked | Self::Removed)
+    }
+}
+
 /// The changes of a run, worked out.
 #[derive(Default)]
 pub(crate) struct Plan {
@@ -158,17 +165,42 @@ impl Plan {
         let label = &changes[0].label;
         let lines = old.map_or_else(|| PackageLines::new(Arc::clone(label)), |p| PackageLines::clone(p));
         let mut package = Package { lines, changed: Vec::new() };
+        let first = self.outcomes.len();
         self.outcomes.extend(changes.iter().map(|c| package.apply(c).unwrap_or_else(Outcome::Refused)));
         if !package.changed.is_empty() {
+            let lines = package.lines.share();
+            if !fits(&lines) {
+                // The package stays as it was, and all others go their way.
+                self.outcomes[first..].iter_mut().filter(|o| o.changes()).for_each(|o| *o = too_large(label));
+                return;
+            }
             let changed = package.changed.into_iter();
             self.changed.0.extend(changed.map(|(version, change)| ChangedRelease {
                 package: Arc::clone(label),
                 version,
                 change,
             }));
-            self.packages.push(package.lines.share());
+            self.packages.push(lines);
         }
     }
+}
+
+/// Whether a shard can hold the package, which stands alone in one when it is large.
+fn fits(package: &Arc<PackageLines>) -> bool {
+    // Less fits in any case: compressed, it is hardly longer.
+    if package.bytes() < limits::NODE / 16 * 15 {
+        return true;
+    }
+    let shard = Shard::seal(Prefix::ROOT, std::slice::from_ref(package));
+    // Deeper down its header is a few bytes longer.
+    shard.link.size < limits::NODE - 4096 && shard.link.raw.is_none_or(|raw| raw <= limits::NODE_RAW)
+}
+
+fn too_large(label: &str) -> Outcome {
+    let message = format!("the releases of {} do not fit into the index any more", shown(label));
+    Outcome::Refused(
+        Error::new(ErrorKind::Refused, message).with_hint("it has far too many, or records that are far too large"),
+    )
 }
 
 /// A package while changes are applied to it.
@@ -246,15 +278,13 @@ impl Package {
         let (there, same) = (self.lines.lines[at].version.clone(), self.identity(at)?);
         let sha256 = wanted.archive.sha256;
         if same.archive.sha256 != sha256 || there != line.version {
-            let message = format!(
-                "{label}@{there} is already published with other bytes: sha256 {} there, {sha256} here{}",
-                same.archive.sha256,
-                if there == line.version {
-                    ""
-                } else {
-                    " (versions that differ only in build metadata are one release)"
-                },
-            );
+            let one = "versions that differ only in build metadata are one release";
+            let (before, message) = (same.archive.sha256, format!("{label}@{there} is already published"));
+            let message = match (before == sha256, there == line.version) {
+                (true, _) => format!("{message}, and {} is the same release: {one}", line.version),
+                (_, true) => format!("{message} with other bytes: sha256 {before} there, {sha256} here"),
+                (..) => format!("{message} with other bytes: sha256 {before} there, {sha256} here ({one})"),
+            };
             return Err(Error::new(ErrorKind::Conflict, message)
                 .with_hint("a release never changes once it is published: give the new bytes a new version"));
         }

@@ -113,7 +113,7 @@ impl Registry {
             previous: None,
             snapshot: snapshot.link,
             time: options.now,
-            expires: options.now.plus(options.validity),
+            expires: options.expiry(options.now)?,
             nonce: options.nonce()?,
         };
         let slot = claim.sign(&self.key)?;

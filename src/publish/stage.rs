@@ -46,7 +46,13 @@ fn fresh(candidate: Candidate, spool: &Spool) -> Result<Staged, Error> {
         Payload::Spooled(range) => Some(Blob { link, at: BlobAt::Spool(range) }),
         Payload::Elsewhere => None,
     };
-    let what = What::Add { line: Line::new(&record), blob: blob.map(Box::new), detail };
+    let line = Line::new(&record);
+    if line.text.len() as u64 > limits::RECORD {
+        let message = format!("its record is too large: {} bytes, at most {}", line.text.len(), limits::RECORD);
+        return Err(Error::new(ErrorKind::Refused, message)
+            .with_hint("dependencies, features and what else stands in the index have to be fewer, or shorter"));
+    }
+    let what = What::Add { line, blob: blob.map(Box::new), detail };
     Ok(Staged { change: change(&id, place, downloads, what), ready })
 }
 

@@ -24,9 +24,13 @@ pub(super) fn is_package(path: &Path) -> bool {
 fn find_manifest(path: &Path) -> Result<Option<(&'static str, Vec<u8>)>> {
     for (name, _) in pack::FILES {
         let file = path.join(name);
-        // A link is not followed, and is refused when the folder is packed.
-        if !std::fs::symlink_metadata(&file).is_ok_and(|m| m.is_file()) {
-            continue;
+        match std::fs::symlink_metadata(&file) {
+            Ok(meta) if meta.is_file() => {}
+            // A link is not followed, and is refused when the folder is packed.
+            Ok(_) => continue,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            // What cannot be looked at may be a package: it is refused, and not taken for one that is gone.
+            Err(e) => return Err(Error::io("read", &file, e)),
         }
         let bytes = read_capped(&file).map_err(|e| Error::io("read", &file, e))?;
         if pack::recognizes(&bytes) {

@@ -69,8 +69,12 @@ fn whole(file: &File, len: u64) -> io::Result<Bytes> {
 /// Reads an archive from its first to its last byte.
 pub(super) fn read(mut input: impl Read, expect: Expect, limits: &Limits) -> Result<Packed> {
     let mut magic = [0; 2];
-    if input.read_exact(&mut magic).is_err() || magic != [0x1f, 0x8b] {
-        return Err(Error::new(ErrorKind::Refused, "the archive is not a gzip file"));
+    match input.read_exact(&mut magic) {
+        Ok(()) if magic == [0x1f, 0x8b] => {}
+        Err(e) if e.kind() != io::ErrorKind::UnexpectedEof => {
+            return Err(Error::new(ErrorKind::Io, "the archive cannot be read").with_source(e));
+        }
+        _ => return Err(Error::new(ErrorKind::Refused, "the archive is not a gzip file")),
     }
     let mut input = Hashing { inner: magic.chain(input), hasher: Sha256Hasher::default() };
     let mut kept = Kept::default();

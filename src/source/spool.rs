@@ -5,7 +5,6 @@ use bytes::Bytes;
 use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom, Write},
-    path::Path,
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -38,16 +37,7 @@ pub struct SpoolRange {
 impl Spool {
     /// A new spool in the system's folder for temporary files.
     pub fn new() -> io::Result<Self> {
-        Ok(Self::over(tempfile::tempfile()?))
-    }
-
-    /// A new spool in `folder`, for systems whose temporary folder is memory or small.
-    pub fn in_folder(folder: &Path) -> io::Result<Self> {
-        Ok(Self::over(tempfile::tempfile_in(folder)?))
-    }
-
-    fn over(file: File) -> Self {
-        Self { file: Positioned::new(file), end: AtomicU64::new(0) }
+        Ok(Self { file: Positioned::new(tempfile::tempfile()?), end: AtomicU64::new(0) })
     }
 
     /// Appends `bytes`.

@@ -21,8 +21,12 @@ impl Walk {
         let meta = std::fs::metadata(source).map_err(|e| Error::io("read source", source, e))?;
         if meta.is_dir() {
             std::fs::read_dir(source).map_err(|e| Error::io("read source", source, e))?;
-        } else {
+        } else if meta.is_file() {
             std::fs::File::open(source).map_err(|e| Error::io("read source", source, e))?;
+        } else {
+            // A pipe can be read once, and this program may have to read a source again.
+            let message = format!("the source {} is neither a folder nor a file", source.display());
+            return Err(Error::new(ErrorKind::Invalid, message).with_hint("write what it holds into a file first"));
         }
         Ok(Self(walkdir::WalkDir::new(source).sort_by_file_name().into_iter()))
     }
@@ -85,11 +89,13 @@ fn unnamed(path: &Path) -> Item {
 fn skipped(path: &Path) -> bool {
     let Some(name) = path.file_name().and_then(|n| n.to_str()) else { return false };
     match name {
-        ".git" | ".hg" | ".svn" | ".jj" | "node_modules" => true,
+        // `.ggen` holds packages of others that are installed there.
+        ".git" | ".hg" | ".svn" | ".jj" | ".ggen" | "node_modules" => true,
         // Anybody may call a folder that; cargo marks its own. (Not every folder with the mark is left out: cargo's
         // registry cache has it too, and is a good source of crates.)
         "target" => path.join("CACHEDIR.TAG").is_file(),
-        _ => false,
+        // They may be installed in any other folder, too.
+        _ => path.join(".ggen-market/installed").is_dir(),
     }
 }
 

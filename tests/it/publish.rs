@@ -1,6 +1,7 @@
 //! The writer's invariants, by their names in the safety page: what a build writes, in which order, and what a crash or a
 //! rival at any point does to it.
 
+mod amounts;
 mod details;
 mod early;
 mod pointer;

@@ -1,5 +1,7 @@
 //! Sources: what a scan finds, refuses and remembers.
 
+mod places;
+
 use crate::manifest::corpus;
 use ggen_marketplace::{
     ErrorKind,
@@ -463,6 +465,10 @@ fn bad_lines_are_refused_one_by_one_with_their_reason() {
             "the dependency on \"a\": not a version requirement",
         ),
         (with(r#""dependencies": [{"name": "a/b", "req": "*"}]"#), "holds '/'"),
+        (
+            with(r#""name": "My_Pack", "dependencies": [{"name": "my-pack", "req": "*"}]"#),
+            "the dependency on \"my-pack\": a package cannot depend on itself",
+        ),
         (
             with(r#""dependencies": [{"name": "a", "req": "1", "registry": "git:x"}]"#),
             "the dependency on \"a\": a registry's URL has to",

@@ -280,7 +280,7 @@ impl Line {
             size: self.size.ok_or(LineError::Missing("size"))?,
             url: Some(url.into()),
         };
-        let dependencies = dependencies(self.dependencies.unwrap_or_default(), kind)?;
+        let dependencies = dependencies(self.dependencies.unwrap_or_default(), (kind, &name))?;
         let features = self.features.map(|f| f.0).unwrap_or_default();
         let external = self.external.unwrap_or_default();
         for (what, len) in [("features", features.len()), ("external", external.len())] {
@@ -341,13 +341,18 @@ fn words(list: Option<Vec<String>>) -> Vec<String> {
     out
 }
 
-fn dependencies(mut list: Vec<Dependency>, kind: Kind) -> Result<Vec<Dependency>, LineError> {
+fn dependencies(mut list: Vec<Dependency>, of: (Kind, &PackageName)) -> Result<Vec<Dependency>, LineError> {
+    let own = PackageId::new(of.0, of.1)?;
     if list.len() > MAX_LIST {
         return Err(LineError::TooMany("dependencies"));
     }
     for d in &mut list {
         let fail = |reason: String| LineError::Dependency { name: d.name.to_string(), reason };
-        PackageId::new(kind, &d.name).map_err(|e| fail(e.to_string()))?;
+        let id = PackageId::new(of.0, &d.name).map_err(|e| fail(e.to_string()))?;
+        // Crates may, when they are developed.
+        if of.0 == Kind::Pack && id == own && d.registry.is_none() {
+            return Err(fail("a package cannot depend on itself".into()));
+        }
         if let Some(registry) = &d.registry {
             registry_url(registry).map_err(|e| fail(e.to_owned()))?;
         }

@@ -174,3 +174,47 @@ fn a_cause_is_printed_once() {
     assert_eq!(run.err.matches("No such file").count(), 1, "{}", run.err);
     assert_eq!(run.err.matches("error:").count(), 1, "{}", run.err);
 }
+
+/// As anybody but root sees it: a folder that can be listed, and nothing in it looked at. What is in it is not known, and not gone.
+#[cfg(unix)]
+#[test]
+fn a_package_that_cannot_be_looked_at_is_refused_and_not_taken_for_one_that_is_gone() {
+    use std::os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _, chown},
+        process::CommandExt as _,
+    };
+    const NOBODY: u32 = 65_534;
+    let s = Sandbox::published();
+    let is_root = s.dir.path().metadata().unwrap().uid() == 0;
+    // Where nobody may start it.
+    std::fs::copy(env!("CARGO_BIN_EXE_ggen-market"), s.path("ggen-market")).unwrap();
+    let mode = |mode| {
+        std::fs::set_permissions(s.path("packages/greeter"), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(0o644);
+    if is_root {
+        for entry in walkdir::WalkDir::new(s.dir.path()) {
+            chown(entry.unwrap().path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    }
+    let build = |delete: bool| {
+        let mut command = std::process::Command::new(s.path("ggen-market"));
+        command.args(["build", "--source", "packages"]).current_dir(s.dir.path()).env_clear();
+        command.env("HOME", s.path("home")).env("XDG_CACHE_HOME", s.path("cache"));
+        if delete {
+            command.arg("--delete");
+        }
+        if is_root {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for delete in [false, true] {
+        let (code, told) = build(delete);
+        assert!(code == Some(3) && told.contains("packages/greeter"), "{code:?} {told}");
+    }
+    mode(0o755);
+    let (code, told) = build(true);
+    assert!(code == Some(0) && told.contains("3 unchanged"), "{code:?} {told}");
+}
