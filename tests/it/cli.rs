@@ -7,6 +7,8 @@ mod config;
 mod doctor;
 mod errors;
 mod ggen;
+#[cfg(unix)]
+mod hostile;
 mod install;
 mod lifecycle;
 #[cfg(target_os = "linux")]

@@ -4,8 +4,22 @@ use crate::failure::Failure;
 use std::{
     fs::{self, OpenOptions},
     io::{self, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
+
+/// What a relative path leads to lies in a checkout that a stranger may have made: no part of it may be a link, which would lead
+/// somewhere else. A path from the root is the user's own word.
+pub(crate) fn require_no_link(path: &Path) -> Result<(), Failure> {
+    let mut way = PathBuf::new();
+    for part in path.components().take_while(|_| path.is_relative()) {
+        way.push(part);
+        if way.symlink_metadata().is_ok_and(|m| m.is_symlink()) {
+            let message = format!("{} is a link, which may lead anywhere", way.display());
+            return Err(Failure::usage(message).hint("if it leads where you want, give the path from the root"));
+        }
+    }
+    Ok(())
+}
 
 /// Writes a file whole or not at all, flushed, with those permissions from its first moment. One that is there is written
 /// over only if `over` says so.

@@ -4,6 +4,7 @@ use crate::{
     args::{Install, Installed, Reader, Remove, Update},
     bundle,
     failure::{Code, Failure},
+    files,
     lockfile::{self, LockFile, Rules},
     output::{bytes, count},
     settings::Settings,
@@ -220,6 +221,7 @@ async fn finish(
     settings: &Settings,
 ) -> Result<Code, Failure> {
     let ui = &settings.ui;
+    files::require_no_link(into)?;
     for name in file.lock.ggen_packs().iter().filter(|g| lock.packages().iter().any(|p| p.name.as_str() == g.name)) {
         ui.warn(&format!("{} is also locked by ggen itself, from {}", name.name, name.source));
     }
@@ -289,13 +291,15 @@ struct Row {
 
 pub(crate) fn list(args: &Installed, settings: &Settings) -> Result<Code, Failure> {
     let folder = &args.into.into;
+    files::require_no_link(folder)?;
     let markers = ggen_marketplace::installed(folder)?;
     let row = |m: &Marker| Row {
         package: Package::from(m),
         registry: m.registry.clone(),
         files: m.files,
         bytes: m.bytes,
-        whole: !m.unfinished && m.path().is_ok_and(|p| folder.join(p).is_dir()),
+        whole: !m.unfinished
+            && m.path().is_ok_and(|p| folder.join(p).symlink_metadata().is_ok_and(|there| there.is_dir())),
     };
     let rows: Vec<_> = markers.iter().map(row).collect();
     if settings.ui.json {

@@ -76,8 +76,13 @@ impl Client {
 }
 
 /// Everything that is installed in a folder, in order. Empty when nothing ever was.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`] where what this program keeps there is a link, or a marker cannot be read; [`ErrorKind::Io`].
 pub fn installed(folder: impl Into<PathBuf>) -> Result<Vec<Installed>> {
-    Folder { root: folder.into() }.installed()
+    let folder = Folder { root: folder.into() };
+    folder.require_own()?;
+    folder.installed()
 }
 
 impl Installer {
@@ -101,7 +106,11 @@ impl Installer {
     }
 
     /// What [`run`](Self::run) would do.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] where a link, or something else that this program did not make, is in the way.
     pub fn plan(&self) -> Result<InstallPlan> {
+        self.folder.require_own()?;
         let mut plan = InstallPlan::default();
         let mut places = BTreeSet::new();
         for package in self.lock.packages() {
