@@ -300,7 +300,8 @@ impl Held<'_> {
     /// Takes a package away. Only what a marker says is ours is touched.
     pub(super) fn remove(&self, place: &Path, workshop: &Workshop) -> Result<()> {
         let path = self.folder.root.join(place);
-        let away = workshop.path.join(format!("old-{}", place.file_name().unwrap_or_default().to_string_lossy()));
+        // A pack may be named like the folder of a crate.
+        let away = workshop.path.join(format!("old-{}", place.display().to_string().replace(['/', '\\'], "-")));
         match fs::rename(&path, &away) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io("remove", &path, e)),
             _ => {}

@@ -435,3 +435,15 @@ fn killed_at_any_moment_nothing_is_half_there() {
     assert!(!listed.contains("not whole"), "{listed}");
     assert_eq!(fs::read_dir(s.path("deps/.ggen-market/tmp")).unwrap().count(), 0, "what killed runs left is gone");
 }
+
+/// A pack and a crate may be taken away at once whose folders would have one name.
+#[test]
+fn what_is_taken_away_together_may_have_one_name() {
+    let s = Sandbox::with_registry();
+    s.a_crate("twin", "1.0.0", "A crate");
+    pack(&s, "twin-1.0.0", "0.1.0", "");
+    pack(&s, "stays", "0.1.0", "");
+    s.run(&["build", "--source", "packages"]).ok();
+    s.run(&["install", "crate:twin", "pack:twin-1.0.0", "stays", "--into", "deps"]).ok();
+    s.run(&["install", "stays", "--lock-file", "other.lock", "--into", "deps"]).ok().says(&["2 removed"]);
+}
