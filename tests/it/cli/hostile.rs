@@ -1,7 +1,15 @@
-//! Folders that somebody else has made: a checkout of a stranger's.
+//! Folders and caches that somebody else has made: a checkout of a stranger's, a cache that belongs to another user.
 
-use super::{Sandbox, install::packs};
-use std::{fs, os::unix::fs::symlink, path::Path};
+use super::{Run, Sandbox, flip, install::packs};
+use std::{
+    fs,
+    os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _, symlink},
+        process::CommandExt as _,
+    },
+    path::Path,
+    time::{Duration, Instant},
+};
 
 /// Everything below a folder, with the content of files.
 fn tree(folder: &Path) -> Vec<String> {
@@ -106,4 +114,70 @@ fn only_what_a_killed_run_left_is_swept_away() {
     left.sort();
     assert_eq!(left, ["notes", "notes.lock", "run-file", "run-link", "run-to", "run-to.lock"]);
     assert_eq!(tree(&s.path("outside")).len(), 2);
+}
+
+/// Runs as somebody who may not write to what is the owner's alone.
+fn as_another(s: &Sandbox, args: &[&str]) -> Run {
+    let mut command = s.command(args);
+    if s.dir.path().metadata().unwrap().uid() == 0 {
+        command.uid(65_534).gid(65_534);
+    }
+    let (out, err) = (s.path("open/stdout"), s.path("open/stderr"));
+    command.stdout(fs::File::create(&out).unwrap()).stderr(fs::File::create(&err).unwrap());
+    let mut child = command.spawn().unwrap();
+    let begun = Instant::now();
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status,
+            None if begun.elapsed() > Duration::from_secs(60) => {
+                child.kill().unwrap();
+                panic!("{args:?} does not end");
+            }
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    let text = |path| fs::read_to_string(path).unwrap();
+    Run { code: status.code().unwrap_or(-1), out: text(out), err: text(err) }
+}
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// A damaged archive is not taken, also where it cannot be taken away: it lies in a cache of another user's.
+#[test]
+fn damage_in_a_cache_that_cannot_be_written_to_is_not_passed_on() {
+    let s = packs();
+    s.run(&["install", "app", "--into", "deps"]).ok();
+    s.run(&["export", "right.tar"]).ok();
+    s.run(&["download", "--all-of", "ggen.lock", "-o", "right"]).ok();
+    // They may be second names of what is in the cache.
+    let right = ["app-1.0.0.tar.gz", "base-1.1.0.tar.gz"].map(|n| (n, fs::read(s.path("right").join(n)).unwrap()));
+    let archives = s.path("cache/ggen-market/archives");
+    let all = |path: &Path| -> Vec<_> {
+        walkdir::WalkDir::new(path).contents_first(true).into_iter().map(|e| e.unwrap().into_path()).collect()
+    };
+    fs::create_dir(s.path("open")).unwrap();
+    all(s.dir.path()).iter().for_each(|p| mode(p, if p.is_dir() { 0o777 } else { 0o666 }));
+    let files: Vec<_> = all(&archives).into_iter().filter(|p| p.is_file()).collect();
+    assert_eq!(files.len(), 2);
+    // One has other bytes, one is too short.
+    flip(&files[0]);
+    fs::write(&files[1], &fs::read(&files[1]).unwrap()[1..]).unwrap();
+    let damaged: Vec<_> = files.iter().map(|f| fs::read(f).unwrap()).collect();
+    all(&archives).iter().for_each(|p| mode(p, if p.is_dir() { 0o555 } else { 0o444 }));
+    let run = as_another(&s, &["download", "--all-of", "ggen.lock", "-o", "open/archives"]).ok();
+    assert_eq!(run.out, "open/archives/app-1.0.0.tar.gz\nopen/archives/base-1.1.0.tar.gz\n");
+    for (name, right) in right {
+        assert!(fs::read(s.path("open/archives").join(name)).unwrap() == right, "{name}");
+    }
+    as_another(&s, &["install", "--into", "open/deps"]).ok().says(&["2 packages installed"]);
+    assert_eq!(fs::read_to_string(s.path("open/deps/pack/app/templates/main.tmpl")).unwrap(), "app 1.0.0\n");
+    as_another(&s, &["export", "open/bundle.tar"]).ok();
+    assert!(fs::read(s.path("open/bundle.tar")).unwrap() == fs::read(s.path("right.tar")).unwrap());
+    as_another(&s, &["install", "--frozen", "--into", "open/frozen"]).code(4);
+    for (file, damaged) in files.iter().zip(damaged) {
+        assert!(fs::read(file).unwrap() == damaged, "nobody could write to it");
+    }
+    all(&archives).iter().filter(|p| p.is_dir()).for_each(|p| mode(p, 0o755));
 }
