@@ -11,6 +11,7 @@ mod ggen;
 mod hostile;
 mod install;
 mod lifecycle;
+mod lockfile;
 #[cfg(target_os = "linux")]
 mod memory;
 mod mirror;

@@ -188,10 +188,11 @@ impl Lock {
         out
     }
 
-    /// The locked packages that answer to what is wanted.
+    /// The locked packages that answer to what is wanted. An override decides here, too: whoever wants the package gets it so.
     fn roots(&self) -> impl Iterator<Item = &Locked> {
         self.packages.iter().filter(|p| {
-            let req = self.wants.get(&p.id).filter(|_| p.registry == self.registry);
+            let wanted = self.wants.get(&p.id).filter(|_| p.registry == self.registry);
+            let req = wanted.map(|req| self.overrides.get(&p.id).unwrap_or(req));
             req.is_some_and(|req| req.matches(p.version.semver()))
         })
     }
