@@ -6,6 +6,7 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
+use tempfile::NamedTempFile;
 
 /// What a relative path leads to lies in a checkout that a stranger may have made: no part of it may be a link, which would lead
 /// somewhere else. A path from the root is the user's own word.
@@ -24,10 +25,14 @@ pub(crate) fn require_no_link(path: &Path) -> Result<(), Failure> {
 /// Writes a file whole or not at all, flushed, with those permissions from its first moment. One that is there is written
 /// over only if `over` says so.
 pub(crate) fn write_new(path: &Path, bytes: &[u8], over: bool, mode: u32) -> Result<(), Failure> {
+    place(prepare(path, bytes, mode)?, path, over)
+}
+
+/// A file that waits for its name, beside where it is to be.
+pub(crate) fn prepare(path: &Path, bytes: &[u8], mode: u32) -> Result<NamedTempFile, Failure> {
     let failed = |e: io::Error| Failure::io("write", path, &e);
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Temporary files are private, so a secret is at no time readable by others.
-    let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    let mut temporary = NamedTempFile::new_in(folder_of(path)).map_err(failed)?;
     temporary.write_all(bytes).map_err(failed)?;
     #[cfg(unix)]
     {
@@ -37,9 +42,18 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8], over: bool, mode: u32) -> Res
     #[cfg(not(unix))]
     let _ = mode;
     temporary.as_file().sync_all().map_err(failed)?;
+    Ok(temporary)
+}
+
+/// Gives it its name.
+pub(crate) fn place(temporary: NamedTempFile, path: &Path, over: bool) -> Result<(), Failure> {
     let persisted = if over { temporary.persist(path) } else { temporary.persist_noclobber(path) };
-    persisted.map_err(|e| failed(e.error))?;
+    persisted.map_err(|e| Failure::io("write", path, &e.error))?;
     // Not every system can flush a folder.
-    let _ = OpenOptions::new().read(true).open(folder).and_then(|f| f.sync_all());
+    let _ = OpenOptions::new().read(true).open(folder_of(path)).and_then(|f| f.sync_all());
     Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -1,6 +1,7 @@
 //! The lock file: what it says of overrides, who else writes to it, and what `outdated` makes of it.
 
 use super::install::packs;
+use std::{fs, time::Duration};
 
 /// An override decides over what was asked for as well, and all verbs read the lock file so.
 #[test]
@@ -18,4 +19,66 @@ fn an_override_of_what_is_wanted_is_locked_whole() {
     s.run(&["remove", "tool", "--into", "deps"]).ok();
     assert_eq!(s.read("deps/pack/base/templates/main.tmpl"), "base 2.0.0\n");
     s.run(&["install", "--frozen", "--into", "deps"]).ok().says(&["1 there already"]);
+}
+
+/// Two that ask for different things at once: both get them, and the lock file holds both.
+#[test]
+fn what_two_install_at_once_is_locked_and_there() {
+    let s = packs();
+    for round in 0..4 {
+        let (lock, into) = (format!("{round}.lock"), format!("deps-{round}"));
+        let start = |name| s.start(&["install", name, "--lock-file", &lock, "--into", &into]);
+        for child in [start("app"), start("tool"), start("base@^1")] {
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+        for name in ["app", "tool", "base"] {
+            assert!(s.read(&lock).contains(&format!("\n\"pack:{name}\" = ")), "{name}: {}", s.read(&lock));
+            assert!(s.path(&into).join("pack").join(name).is_dir(), "{name}");
+        }
+        s.run(&["install", "--frozen", "--lock-file", &lock, "--into", &into]).ok().says(&["0 removed, 3 there"]);
+    }
+}
+
+/// What another program writes into the lock file while packages are fetched stays, and so does what it changes in ours.
+#[test]
+fn what_others_write_meanwhile_is_not_lost() {
+    let s = packs();
+    s.run(&["install", "app", "--into", "deps"]).ok();
+    let held = fs::OpenOptions::new().read(true).write(true).open(s.path("deps/.ggen-market/lock")).unwrap();
+    held.lock().unwrap();
+    let child = s.start(&["install", "tool", "--into", "deps"]);
+    // It has unpacked all, and waits for its turn to give it its name.
+    let unpacked = || {
+        let files = walkdir::WalkDir::new(s.path("deps/.ggen-market/tmp")).into_iter().flatten();
+        files.into_iter().any(|f| f.path().extension().is_some_and(|e| e == "done"))
+    };
+    while !unpacked() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let ggen = "[packs.mine]\nsource = \"git+https://example.com/mine\"\ncontent_hash = \"blake3:00\"\n\n";
+    let changed = s.read("ggen.lock").replace("\"^1.0.0\"", "\"^1\"");
+    s.write("ggen.lock", format!("{ggen}{changed}"));
+    held.unlock().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{err}");
+    assert!(err.contains("ggen.lock was changed by another program"), "{err}");
+    let lock = s.read("ggen.lock");
+    assert!(lock.starts_with(ggen), "{lock}");
+    assert!(lock.contains("\"pack:app\" = \"^1\"\n\"pack:tool\" = \"^0.3.0\"\n"), "{lock}");
+    s.run(&["install", "--frozen", "--into", "deps"]).ok().says(&["3 there already"]);
+}
+
+/// Whoever installs what is locked does not write to the lock file, however it is written.
+#[test]
+fn what_is_installed_as_it_is_locked_leaves_the_lock_file_alone() {
+    let s = packs();
+    s.run(&["install", "app", "--into", "deps"]).ok();
+    let by_hand = s.read("ggen.lock").replace("version = 1\n", "version = 1   # by hand\n");
+    s.write("ggen.lock", &by_hand);
+    for how in ["--frozen", "--locked"] {
+        s.run(&["install", how, "--into", "deps"]).ok();
+        assert_eq!(s.read("ggen.lock"), by_hand, "{how}");
+    }
 }
