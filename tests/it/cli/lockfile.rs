@@ -1,6 +1,9 @@
 //! The lock file: what it says of overrides, who else writes to it, and what `outdated` makes of it.
 
-use super::install::packs;
+use super::{
+    Sandbox,
+    install::{pack, packs},
+};
 use std::{fs, time::Duration};
 
 /// An override decides over what was asked for as well, and all verbs read the lock file so.
@@ -81,4 +84,42 @@ fn what_is_installed_as_it_is_locked_leaves_the_lock_file_alone() {
         s.run(&["install", how, "--into", "deps"]).ok();
         assert_eq!(s.read("ggen.lock"), by_hand, "{how}");
     }
+}
+
+/// `outdated` says what `update` would do, by all that `update` goes by.
+#[test]
+fn what_is_outdated_is_what_an_update_changes() {
+    let mut s = packs();
+    pack(&s, "rich", "1.0.0", "app = \"*\"\ntool = { version = \"*\", optional = true }");
+    pack(&s, "odd", "1.0.0", "base = \"^3\"");
+    s.run(&["build", "--source", "packages"]).ok();
+    // Without the override nothing fits, and without what is optional `tool` would go.
+    s.run(&["install", "rich", "odd", "--override", "base@^1", "--optional", "--into", "deps"]).ok();
+    assert_eq!(s.run(&["outdated"]).ok().out, "pack:base\t1.1.0\t1.1.0\t2.0.0\n");
+    assert_eq!(s.run(&["update", "--dry-run", "--into", "deps"]).ok().out, "");
+    assert_eq!(
+        s.run(&["outdated", "--optional=false", "--override", "base@=1.0.0"]).ok().out,
+        "pack:base\t1.1.0\t1.0.0\t2.0.0\npack:tool\t0.3.0\t-\t0.3.0\n"
+    );
+    // What is too young is not updated to, be it said by an option or by a rule of this machine.
+    let mut old = Sandbox::with_registry();
+    pack(&old, "base", "1.0.0", "");
+    old.set("SOURCE_DATE_EPOCH", "1700000000");
+    old.run(&["build", "--source", "packages"]).ok();
+    old.run(&["install", "base@^1", "--into", "deps"]).ok();
+    old.set("SOURCE_DATE_EPOCH", &ggen_marketplace::package::Timestamp::now().unix().to_string());
+    pack(&old, "base", "1.1.0", "");
+    old.run(&["build", "--source", "packages"]).ok();
+    let row = |update: &str| format!("pack:base\t1.0.0\t{update}\t1.1.0\n");
+    assert_eq!(old.run(&["outdated"]).ok().out, row("1.1.0"));
+    assert_eq!(old.run(&["outdated", "--min-age", "7d"]).ok().out, row("1.0.0"));
+    assert_eq!(old.run(&["outdated", "--exclude-newer", "2024-01-01"]).ok().out, row("1.0.0"));
+    old.set("GGEN_MARKET_MIN_AGE", "7d");
+    assert_eq!(old.run(&["outdated"]).ok().out, row("1.0.0"));
+    // And what is locked is not kept by being locked.
+    old.run(&["install", "base@^1", "--min-age", "", "--into", "deps"]).ok();
+    old.run(&["update", "--min-age", "", "--into", "deps"]).ok();
+    assert_eq!(old.run(&["outdated"]).ok().out, "pack:base\t1.1.0\t1.0.0\t1.1.0\n");
+    s.set("GGEN_MARKET_EXCLUDE_NEWER", "2020-01-01");
+    s.run(&["outdated"]).code(8).says(&["is newer than 2020-01-01"]);
 }
