@@ -125,9 +125,10 @@ impl Client {
         // Not flushed: after a crash the file may be short or hold zeros, which its digest tells. Two that download the same
         // at once write the same bytes, and either name will do.
         if let Some((temporary, path)) = place {
-            match temporary.persist(&path) {
+            // Where it is gone, it is only gone from the cache: the file is open.
+            match keep(temporary, &path) {
                 Ok(()) => out.path = Some(path),
-                Err(e) => not_kept(&path, &e.error),
+                Err(e) => not_kept(&path, &e),
             }
         }
         Ok(out)
@@ -140,31 +141,48 @@ impl Client {
         };
         let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
         let failed = |e| Error::io("write to", &folder, e);
-        fs::create_dir_all(&folder).map_err(failed)?;
-        let mut temporary = tempfile::NamedTempFile::new_in(&folder).map_err(failed)?;
+        let mut temporary = fresh(&folder).map_err(failed)?;
         let mut from = Hashed::new(from.take(archive.size + 1));
         io::copy(&mut from, &mut temporary).map_err(failed)?;
         from.check(archive)?;
         super::fetch::set_usual_mode(temporary.as_file()).map_err(failed)?;
-        temporary.persist(&path).map_err(|e| failed(e.error))?;
-        Ok(())
+        keep(temporary.into_temp_path(), &path).map_err(failed)
     }
 }
 
 /// A file of the cache that has not its name yet, and which name that is to be. A cache that cannot be written to, since it is
-/// another user's or on a medium that is only read, is no reason to fail.
+/// another user's or on a medium that is only read, is no reason to fail, and neither is one that somebody empties all the time.
 fn begin(path: PathBuf) -> Result<(File, Option<(TempPath, PathBuf)>)> {
+    use io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem};
     let folder = path.parent().unwrap_or(Path::new("."));
-    match fs::create_dir_all(folder).and_then(|()| NamedTempFile::new_in(folder)) {
+    match fresh(folder) {
         Ok(temporary) => {
             let (file, temporary) = temporary.into_parts();
             Ok((file, Some((temporary, path))))
         }
-        Err(e) if matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
+        Err(e) if matches!(e.kind(), NotFound | PermissionDenied | ReadOnlyFilesystem) => {
             not_kept(&path, &e);
             Ok((unnamed()?, None))
         }
         Err(e) => Err(Error::io("write to", folder, e)),
+    }
+}
+
+/// A new file in a folder that is made where it is not there; and made again, where somebody has removed it in between
+/// (`cache clean`).
+fn fresh(folder: &Path) -> io::Result<NamedTempFile> {
+    let made = || fs::create_dir_all(folder).and_then(|()| NamedTempFile::new_in(folder));
+    made().or_else(|e| if e.kind() == io::ErrorKind::NotFound { made() } else { Err(e) })
+}
+
+/// Gives a file its name, though its folder may have been removed meanwhile.
+fn keep(temporary: TempPath, path: &Path) -> io::Result<()> {
+    match temporary.persist(path) {
+        Err(e) if e.error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+            e.path.persist(path).map_err(|e| e.error)
+        }
+        kept => kept.map_err(|e| e.error),
     }
 }
 

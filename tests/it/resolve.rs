@@ -357,3 +357,24 @@ async fn an_installation_can_be_dropped_at_any_time() {
     }
     panic!("{} are left", left());
 }
+
+/// Somebody empties the cache at the worst moment: an archive is downloaded, and has not got its name yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cache_that_is_emptied_meanwhile_fails_no_installation() {
+    let world = World::without_registry();
+    let archive = |name: &str| Tarball::default().file(format!("{name}/a.txt"), name).gz();
+    let names = ["one", "two", "three"];
+    let archives: Vec<_> = names.iter().map(|n| ("pack", *n, archive(n))).collect();
+    let (client, _server) = elsewhere(&world, &archives).await;
+    let into = world.dir.path().join("deps");
+    for name in names {
+        let cache = world.dir.path().join("cache");
+        let clean = move |_| drop(ggen_marketplace::clean_cache(&cache).unwrap());
+        let lock = lock(&client, name).await;
+        client.install(&lock).into(&into).progress(clean.clone()).run().await.unwrap();
+        assert_eq!(fs::read_to_string(into.join(format!("pack/{name}/a.txt"))).unwrap(), name);
+        let out = world.dir.path().join("out");
+        client.install(&lock).progress(clean).download_to(&out).await.unwrap();
+        assert!(fs::read(out.join(format!("{name}-1.0.0.tar.gz"))).unwrap() == archive(name));
+    }
+}
