@@ -378,3 +378,33 @@ async fn a_cache_that_is_emptied_meanwhile_fails_no_installation() {
         assert!(fs::read(out.join(format!("{name}-1.0.0.tar.gz"))).unwrap() == archive(name));
     }
 }
+
+/// A release may have the bytes of another one: it is that one all the same, and the marker says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_bytes_under_another_version_are_another_release() {
+    let world = World::without_registry();
+    let archive = Tarball::default().file("same/a.txt", "a").gz();
+    let (client, _server) = elsewhere(&world, &[("pack", "same", archive)]).await;
+    let list = world.sources().join("list.jsonl");
+    let first = fs::read_to_string(&list).unwrap();
+    fs::write(&list, format!("{first}{}", first.replace("1.0.0", "1.0.1"))).unwrap();
+    let into = world.dir.path().join("deps");
+    let versions = || {
+        let markers = ggen_marketplace::installed(&into).unwrap();
+        markers.iter().map(|m| (m.version.to_string(), m.registry.clone())).collect::<Vec<_>>()
+    };
+    let before = lock(&client, "same").await;
+    client.install(&before).into(&into).run().await.unwrap();
+    world.build().await.unwrap();
+    let newer = world.client_with(|o| o.freshness = Duration::ZERO);
+    let after = lock(&newer, "same").await;
+    let report = newer.install(&after).into(&into).run().await.unwrap();
+    assert_eq!((report.installed.len(), report.removed.len(), report.kept), (1, 0, 0));
+    assert_eq!(versions(), [("1.0.1".to_owned(), newer.origin().to_owned())]);
+    assert_eq!(newer.install(&after).into(&into).run().await.unwrap().kept, 1);
+    // From another registry, too.
+    let marker = into.join(".ggen-market/installed/pack/same.json");
+    let text = fs::read_to_string(&marker).unwrap();
+    fs::write(&marker, text.replace(newer.origin(), "other.example")).unwrap();
+    assert_eq!(newer.install(&after).into(&into).plan().unwrap().install.len(), 1);
+}

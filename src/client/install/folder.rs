@@ -214,9 +214,11 @@ impl Folder {
         }
     }
 
-    /// Whether a package with these bytes is installed, whole.
-    pub(super) fn has(&self, place: &Path, sha256: &Sha256) -> Result<bool> {
-        let marker = self.read_marker(place)?.filter(|m| !m.unfinished && m.sha256 == *sha256);
+    /// Whether this release is installed, whole. (Another one may have the same bytes.)
+    pub(super) fn has(&self, place: &Path, version: &Version, registry: &str, sha256: &Sha256) -> Result<bool> {
+        let is_it =
+            |m: &Installed| !m.unfinished && m.sha256 == *sha256 && m.version == *version && m.registry == registry;
+        let marker = self.read_marker(place)?.filter(is_it);
         Ok(marker.is_some() && self.root.join(place).symlink_metadata().is_ok_and(|m| m.is_dir()))
     }
 

@@ -60,7 +60,7 @@ pub struct InstallReport {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct InstallPlan {
-    /// What is not there, or with other bytes.
+    /// What is not there, or is another release or has other bytes.
     pub install: Vec<Locked>,
     /// What is installed and not locked.
     pub remove: Vec<Installed>,
@@ -125,7 +125,7 @@ impl Installer {
                 let message = format!("{} {} is locked from two registries", package.id, package.version);
                 return Err(Error::new(ErrorKind::Invalid, message));
             }
-            if self.folder.has(&place, &package.archive.sha256)? {
+            if self.folder.has(&place, &package.version, &package.registry, &package.archive.sha256)? {
                 plan.keep += 1;
             } else {
                 plan.install.push(package.clone());
@@ -231,7 +231,8 @@ fn put(
     let mut new = Vec::with_capacity(ready.len());
     for ready in ready {
         // Another process may have been faster.
-        if folder.has(&ready.place, &ready.marker.sha256)? {
+        let marker = &ready.marker;
+        if folder.has(&ready.place, &marker.version, &marker.registry, &marker.sha256)? {
             report.kept += 1;
         } else {
             new.push(ready);
