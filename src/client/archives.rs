@@ -46,8 +46,19 @@ impl Client {
     /// Where the cache keeps an archive.
     fn archive_path(&self, sha256: &Sha256) -> Option<PathBuf> {
         let name = sha256.to_string();
-        let base = self.inner.options.cache.as_deref()?;
-        Some(base.join("archives").join(&name[..2]).join(name))
+        Some(self.archives()?.join(&name[..2]).join(name))
+    }
+
+    fn archives(&self) -> Option<PathBuf> {
+        Some(self.inner.options.cache.as_deref()?.join("archives"))
+    }
+
+    /// Where the cache keeps what has not its name yet. What killed processes left there is removed, before a client puts its first
+    /// file there.
+    fn unfinished(&self) -> Option<PathBuf> {
+        let folder = self.archives()?.join("unfinished");
+        self.inner.swept.call_once(|| sweep(&folder));
+        Some(folder)
     }
 
     /// An archive: from the cache, else downloaded into it. `progress` hears of every piece.
@@ -107,8 +118,8 @@ impl Client {
                 "run once without --offline and --frozen, or `ggen-market import` what was exported elsewhere",
             ));
         }
-        let (mut file, place) = match self.archive_path(&archive.sha256) {
-            Some(path) => begin(path)?,
+        let (mut file, place) = match self.unfinished().zip(self.archive_path(&archive.sha256)) {
+            Some((folder, path)) => begin(&folder, path)?,
             None => (unnamed()?, None),
         };
         let failed = |e| Error::io("write to", place.as_ref().map_or(&*std::env::temp_dir(), |p| &p.1), e);
@@ -136,25 +147,25 @@ impl Client {
 
     /// Puts an archive that came by another way into the cache. The last thing that is done is to compare its digest.
     pub(super) fn keep_archive(&self, archive: &Archive, from: &mut dyn Read) -> Result<()> {
-        let Some(path) = self.archive_path(&archive.sha256) else {
+        let Some((folder, path)) = self.unfinished().zip(self.archive_path(&archive.sha256)) else {
             return Err(Error::new(ErrorKind::Invalid, "there is no cache folder to import into"));
         };
-        let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
         let failed = |e| Error::io("write to", &folder, e);
         let mut temporary = fresh(&folder).map_err(failed)?;
         let mut from = Hashed::new(from.take(archive.size + 1));
         io::copy(&mut from, &mut temporary).map_err(failed)?;
         from.check(archive)?;
         super::fetch::set_usual_mode(temporary.as_file()).map_err(failed)?;
-        keep(temporary.into_temp_path(), &path).map_err(failed)
+        // Open as long as it has not its name.
+        let (_open, temporary) = temporary.into_parts();
+        keep(temporary, &path).map_err(failed)
     }
 }
 
 /// A file of the cache that has not its name yet, and which name that is to be. A cache that cannot be written to, since it is
 /// another user's or on a medium that is only read, is no reason to fail, and neither is one that somebody empties all the time.
-fn begin(path: PathBuf) -> Result<(File, Option<(TempPath, PathBuf)>)> {
+fn begin(folder: &Path, path: PathBuf) -> Result<(File, Option<(TempPath, PathBuf)>)> {
     use io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem};
-    let folder = path.parent().unwrap_or(Path::new("."));
     match fresh(folder) {
         Ok(temporary) => {
             let (file, temporary) = temporary.into_parts();
@@ -169,10 +180,31 @@ fn begin(path: PathBuf) -> Result<(File, Option<(TempPath, PathBuf)>)> {
 }
 
 /// A new file in a folder that is made where it is not there; and made again, where somebody has removed it in between
-/// (`cache clean`).
+/// (`cache clean`). The file is locked as long as it is open, so that nobody takes it for one that was left behind.
 fn fresh(folder: &Path) -> io::Result<NamedTempFile> {
-    let made = || fs::create_dir_all(folder).and_then(|()| NamedTempFile::new_in(folder));
+    let made = || {
+        fs::create_dir_all(folder)?;
+        let temporary = NamedTempFile::new_in(folder)?;
+        // Where there are no locks, nothing is taken away either.
+        let _ = temporary.as_file().lock();
+        // Before it was locked, somebody may have.
+        temporary.path().symlink_metadata().map(|_| temporary)
+    };
     made().or_else(|e| if e.kind() == io::ErrorKind::NotFound { made() } else { Err(e) })
+}
+
+/// Removes what killed processes left: nobody holds its lock.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|t| t.is_file())
+            && let Ok(file) = File::open(&path)
+            && file.try_lock().is_ok()
+        {
+            tracing::debug!("removing what a killed process left in {}", path.display());
+            let _ = fs::remove_file(&path);
+        }
+    }
 }
 
 /// Gives a file its name, though its folder may have been removed meanwhile.
