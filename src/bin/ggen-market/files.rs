@@ -25,7 +25,7 @@ pub(crate) fn require_no_link(path: &Path) -> Result<(), Failure> {
 /// Writes a file whole or not at all, flushed, with those permissions from its first moment. One that is there is written
 /// over only if `over` says so.
 pub(crate) fn write_new(path: &Path, bytes: &[u8], over: bool, mode: u32) -> Result<(), Failure> {
-    place(prepare(path, bytes, mode)?, path, over)
+    place(prepare(path, bytes, mode)?, path, over).map_err(|e| Failure::io("write", path, &e))
 }
 
 /// A file that waits for its name, beside where it is to be.
@@ -46,9 +46,9 @@ pub(crate) fn prepare(path: &Path, bytes: &[u8], mode: u32) -> Result<NamedTempF
 }
 
 /// Gives it its name.
-pub(crate) fn place(temporary: NamedTempFile, path: &Path, over: bool) -> Result<(), Failure> {
+pub(crate) fn place(temporary: NamedTempFile, path: &Path, over: bool) -> io::Result<()> {
     let persisted = if over { temporary.persist(path) } else { temporary.persist_noclobber(path) };
-    persisted.map_err(|e| Failure::io("write", path, &e.error))?;
+    persisted.map_err(|e| e.error)?;
     // Not every system can flush a folder.
     let _ = OpenOptions::new().read(true).open(folder_of(path)).and_then(|f| f.sync_all());
     Ok(())

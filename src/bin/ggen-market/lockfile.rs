@@ -28,7 +28,12 @@ const MAX_AGE: Duration = Duration::from_secs(3650 * 86_400);
 const MAX_BYTES: u64 = (64 << 20) + 1;
 
 /// How often a run goes by a lock file that others change meanwhile.
-const ATTEMPTS: u32 = 5;
+const ATTEMPTS: u32 = 20;
+
+/// How often it is tried to lock the file itself for a moment, 10 ms apart. Whoever has it for longer is not one of us: perhaps it is who
+/// has started this program (`flock ggen.lock …`).
+#[cfg(unix)]
+const PATIENCE: u32 = 200;
 
 /// A lock file and where it is.
 pub(crate) struct LockFile {
@@ -64,20 +69,22 @@ impl LockFile {
         self.text.as_deref().unwrap_or_default() != lock.to_text()
     }
 
-    /// Writes it, whole or not at all, and only where it differs. False, and nothing is written, where another program has
-    /// changed the file since it was read.
+    /// Writes it, whole or not at all, and only where it differs. False, and nothing is written, where somebody has changed the
+    /// file since it was read.
     pub(crate) fn save(&self, lock: &Lock) -> Result<bool, Failure> {
-        let is_as_before = || Ok::<_, Failure>(read(&self.path)? == self.text);
-        if !self.differs(lock) {
-            return is_as_before();
+        let ready =
+            if self.differs(lock) { Some(files::prepare(&self.path, lock.to_text().as_bytes(), 0o644)?) } else { None };
+        // Of those who have read the same file, one at a time looks whether it still is the file, and replaces it.
+        let _held = held(&self.path);
+        if read(&self.path)? != self.text {
+            return Ok(false);
         }
-        let ready = files::prepare(&self.path, lock.to_text().as_bytes(), 0o644)?;
-        // As late as can be: between here and the new name is the only moment in which something could be lost.
-        let same = is_as_before()?;
-        if same {
-            files::place(ready, &self.path, true)?;
+        let Some(ready) = ready else { return Ok(true) };
+        match files::place(ready, &self.path, self.text.is_some()) {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && self.text.is_none() => Ok(false),
+            Err(e) => Err(Failure::io("write", &self.path, &e)),
         }
-        Ok(same)
     }
 
     /// The lock file is of the registry that is asked.
@@ -126,6 +133,27 @@ pub(crate) struct Turn<'s> {
     attempts: u32,
     /// Held until its file is closed.
     _lock: Option<File>,
+}
+
+/// The lock file itself, locked. Whoever waits for it holds one that has been replaced, and sees that.
+#[cfg(unix)]
+fn held(path: &Path) -> Option<File> {
+    // On a network's file system only who may write can lock.
+    let file = OpenOptions::new().read(true).write(true).open(path).or_else(|_| File::open(path)).ok()?;
+    for _ in 0..PATIENCE {
+        match file.try_lock() {
+            Ok(()) => return Some(file),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+            Err(TryLockError::Error(_)) => break,
+        }
+    }
+    None
+}
+
+/// A file that is locked cannot be replaced here.
+#[cfg(not(unix))]
+fn held(_: &Path) -> Option<File> {
+    None
 }
 
 /// How a file is locked: at once or not at all, and when it is free.

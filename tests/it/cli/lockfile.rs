@@ -28,9 +28,11 @@ fn an_override_of_what_is_wanted_is_locked_whole() {
 #[test]
 fn what_two_install_at_once_is_locked_and_there() {
     let s = packs();
-    for round in 0..4 {
+    for round in 0..6 {
         let (lock, into) = (format!("{round}.lock"), format!("deps-{round}"));
-        let start = |name| s.start(&["install", name, "--lock-file", &lock, "--into", &into]);
+        // The last rounds without a cache, in which they would wait for each other.
+        let more: &[&str] = if round < 3 || !cfg!(unix) { &[] } else { &["--no-cache"] };
+        let start = |name| s.start(&[&["install", name, "--lock-file", &lock, "--into", &into], more].concat());
         for child in [start("app"), start("tool"), start("base@^1")] {
             let output = child.wait_with_output().unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -71,6 +73,17 @@ fn what_others_write_meanwhile_is_not_lost() {
     assert!(lock.starts_with(ggen), "{lock}");
     assert!(lock.contains("\"pack:app\" = \"^1\"\n\"pack:tool\" = \"^0.3.0\"\n"), "{lock}");
     s.run(&["install", "--frozen", "--into", "deps"]).ok().says(&["3 there already"]);
+}
+
+/// Somebody may have thought of a lock of their own, and hold it while this program runs (`flock ggen.lock ggen-market install`).
+#[test]
+fn who_has_locked_the_lock_file_is_not_waited_for_without_end() {
+    let s = packs();
+    s.run(&["install", "app", "--into", "deps"]).ok();
+    let held = fs::File::open(s.path("ggen.lock")).unwrap();
+    held.lock().unwrap();
+    s.run(&["install", "tool", "--into", "deps"]).ok();
+    assert!(s.read("ggen.lock").contains("\n\"pack:tool\" = "));
 }
 
 /// Whoever installs what is locked does not write to the lock file, however it is written.
