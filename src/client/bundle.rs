@@ -80,14 +80,7 @@ impl Client {
         append(&mut tar, LOCK, text.len() as u64, &mut text.as_bytes()).map_err(failed)?;
         let mut bytes = 0;
         for archive in archives.values() {
-            let mut from = self.archive(archive, &|_| {}).await?;
-            if from.old && super::archives::Hashed::new(&from.file).check(archive).is_err() {
-                if let Some(damaged) = &from.path {
-                    let _ = std::fs::remove_file(damaged);
-                }
-                from = self.archive(archive, &|_| {}).await?;
-            }
-            io::Seek::rewind(&mut from.file).map_err(failed)?;
+            let mut from = self.checked_archive(archive, &|_| {}).await?;
             append(&mut tar, &keys::blob(&archive.sha256), archive.size, &mut from.file).map_err(failed)?;
             bytes += archive.size;
         }

@@ -41,7 +41,7 @@ impl SnapshotReader {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let failed = |e| Error::io("write", path, e);
         let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-        let saved = save(&mut download, &mut temporary, &failed, progress).await;
+        let saved = save(&mut download, temporary.as_file_mut(), &failed, progress).await;
         self.explained(record, saved).await?;
         let file = temporary.as_file();
         set_usual_mode(file).and_then(|()| file.sync_all()).map_err(failed)?;

@@ -47,7 +47,7 @@ use bytes::Bytes;
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, Once, PoisonError},
 };
 
 /// A registry, for those who read it. Cheap to clone; all clones share the caches.
@@ -74,6 +74,8 @@ struct Inner {
     options: ClientOptions,
     trusted: Option<TrustedState>,
     disk: Option<DiskCache>,
+    /// Whether it was looked for what killed processes left among the archives.
+    swept: Once,
     /// Parsed nodes, weighed by their uncompressed bytes. Whoever wants one that somebody else is fetching waits for it.
     nodes: NodeCache<Arc<PackageLines>>,
     /// The same of the tree of details.
@@ -182,6 +184,7 @@ impl Client {
             options,
             trusted,
             disk,
+            swept: Once::new(),
             nodes,
             details,
             packages,

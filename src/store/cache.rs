@@ -17,6 +17,9 @@ const PARTS: [(&str, &str); 3] = [
 
 const OBJECTS: &str = "blobs";
 
+/// How often it is tried to empty a folder that others fill meanwhile.
+const ATTEMPTS: u32 = 16;
+
 /// What a part of a cache folder holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -65,9 +68,10 @@ pub fn clean_cache(folder: &Path) -> Result<Vec<CachePart>> {
     let parts = cache_usage(folder)?;
     for part in &parts {
         let path = folder.join(part.name);
-        // Somebody may put something in while it is emptied.
-        let removed = fs::remove_dir_all(&path).or_else(|_| fs::remove_dir_all(&path));
-        match removed {
+        // Others may put something in while it is emptied: what is there at last is theirs, and stays.
+        let is_busy = |e: &io::Error| e.kind() == io::ErrorKind::DirectoryNotEmpty;
+        let mut attempts = (0..ATTEMPTS).map(|_| fs::remove_dir_all(&path));
+        match attempts.find(|removed| !removed.as_ref().is_err_and(is_busy)).unwrap_or(Ok(())) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io("remove", &path, e)),
             _ => {}
         }

@@ -7,8 +7,11 @@ mod config;
 mod doctor;
 mod errors;
 mod ggen;
+#[cfg(unix)]
+mod hostile;
 mod install;
 mod lifecycle;
+mod lockfile;
 #[cfg(target_os = "linux")]
 mod memory;
 mod mirror;

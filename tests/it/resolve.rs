@@ -357,3 +357,54 @@ async fn an_installation_can_be_dropped_at_any_time() {
     }
     panic!("{} are left", left());
 }
+
+/// Somebody empties the cache at the worst moment: an archive is downloaded, and has not got its name yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cache_that_is_emptied_meanwhile_fails_no_installation() {
+    let world = World::without_registry();
+    let archive = |name: &str| Tarball::default().file(format!("{name}/a.txt"), name).gz();
+    let names = ["one", "two", "three"];
+    let archives: Vec<_> = names.iter().map(|n| ("pack", *n, archive(n))).collect();
+    let (client, _server) = elsewhere(&world, &archives).await;
+    let into = world.dir.path().join("deps");
+    for name in names {
+        let cache = world.dir.path().join("cache");
+        let clean = move |_| drop(ggen_marketplace::clean_cache(&cache).unwrap());
+        let lock = lock(&client, name).await;
+        client.install(&lock).into(&into).progress(clean.clone()).run().await.unwrap();
+        assert_eq!(fs::read_to_string(into.join(format!("pack/{name}/a.txt"))).unwrap(), name);
+        let out = world.dir.path().join("out");
+        client.install(&lock).progress(clean).download_to(&out).await.unwrap();
+        assert!(fs::read(out.join(format!("{name}-1.0.0.tar.gz"))).unwrap() == archive(name));
+    }
+}
+
+/// A release may have the bytes of another one: it is that one all the same, and the marker says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_bytes_under_another_version_are_another_release() {
+    let world = World::without_registry();
+    let archive = Tarball::default().file("same/a.txt", "a").gz();
+    let (client, _server) = elsewhere(&world, &[("pack", "same", archive)]).await;
+    let list = world.sources().join("list.jsonl");
+    let first = fs::read_to_string(&list).unwrap();
+    fs::write(&list, format!("{first}{}", first.replace("1.0.0", "1.0.1"))).unwrap();
+    let into = world.dir.path().join("deps");
+    let versions = || {
+        let markers = ggen_marketplace::installed(&into).unwrap();
+        markers.iter().map(|m| (m.version.to_string(), m.registry.clone())).collect::<Vec<_>>()
+    };
+    let before = lock(&client, "same").await;
+    client.install(&before).into(&into).run().await.unwrap();
+    world.build().await.unwrap();
+    let newer = world.client_with(|o| o.freshness = Duration::ZERO);
+    let after = lock(&newer, "same").await;
+    let report = newer.install(&after).into(&into).run().await.unwrap();
+    assert_eq!((report.installed.len(), report.removed.len(), report.kept), (1, 0, 0));
+    assert_eq!(versions(), [("1.0.1".to_owned(), newer.origin().to_owned())]);
+    assert_eq!(newer.install(&after).into(&into).run().await.unwrap().kept, 1);
+    // From another registry, too.
+    let marker = into.join(".ggen-market/installed/pack/same.json");
+    let text = fs::read_to_string(&marker).unwrap();
+    fs::write(&marker, text.replace(newer.origin(), "other.example")).unwrap();
+    assert_eq!(newer.install(&after).into(&into).plan().unwrap().install.len(), 1);
+}

@@ -3,7 +3,7 @@
 use crate::{
     args::{Download, Export, Import, Reader},
     failure::{Code, Failure},
-    lockfile::LockFile,
+    lockfile::{LockFile, Turn},
     output::{bytes, count},
     progress::Bar,
     settings::Settings,
@@ -85,13 +85,13 @@ pub(crate) async fn export(args: &Export, settings: &Settings) -> Result<Code, F
 
 pub(crate) async fn import(args: &Import, settings: &Settings) -> Result<Code, Failure> {
     let client = settings.client(&args.reader)?;
+    let _turn = Turn::take(&args.lock.lock_file, &args.reader, settings).await;
     let file = LockFile::load(&args.lock.lock_file)?;
     let bundle = client.import(&args.file).await?;
     let ui = &settings.ui;
     let what = count(bundle.archives as u64, "archive");
     ui.note(&format!("{what} ({}) of generation {} are in the cache", bytes(bundle.bytes), bundle.generation));
-    if file.lock == Lock::default() {
-        file.save(&bundle.lock)?;
+    if file.lock == Lock::default() && file.save(&bundle.lock)? {
         ui.note(&format!("{} is that of the bundle; `ggen-market install --frozen` installs it", file.path.display()));
     } else if file.differs(&bundle.lock) {
         ui.warn(&format!("{} is another one than in the bundle, and stays as it is", file.path.display()));

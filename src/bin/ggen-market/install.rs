@@ -4,7 +4,8 @@ use crate::{
     args::{Install, Installed, Reader, Remove, Update},
     bundle,
     failure::{Code, Failure},
-    lockfile::{self, LockFile, Rules},
+    files,
+    lockfile::{self, LockFile, Rules, Turn},
     output::{bytes, count},
     settings::Settings,
 };
@@ -53,62 +54,108 @@ impl From<&Marker> for Package {
     }
 }
 
+/// What becomes of an answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// It is told what would be done.
+    Plan,
+    /// It is installed, and the lock file stays as it is: it says so already.
+    Install,
+    /// It is installed and locked.
+    Lock,
+}
+
+impl Then {
+    fn lock_or_plan(dry_run: bool) -> Self {
+        if dry_run { Self::Plan } else { Self::Lock }
+    }
+}
+
 pub(crate) async fn run(args: &Install, settings: &Settings) -> Result<Code, Failure> {
     let mut reader = args.reader.clone();
     reader.offline |= args.frozen;
     let client = settings.client(&reader)?;
-    let file = LockFile::load(&args.lock.lock_file)?;
-    file.require_origin(&client)?;
-    let lock = if args.locked || args.frozen {
-        require_wants(&file, &args.wants)?;
-        file.lock.check(file.lock.wants())?;
-        let rules = Rules::of(&file.lock, &args.choice);
-        if !rules.hold_in(&file.lock) {
-            return Err(Failure::drift(vec!["--optional or --override say other than the lock file".to_owned()]));
-        }
-        if !args.frozen {
-            let resolver = lockfile::resolver(&client, &args.choice, &rules, &reader, settings)?;
-            require_locked(&file.lock, resolver, &client, settings).await?;
-        }
-        file.lock.clone()
-    } else {
+    if args.locked || args.frozen {
+        return as_locked(args, &reader, &client, settings).await;
+    }
+    let then = Then::lock_or_plan(args.dry_run);
+    let mut turn = Turn::take(&args.lock.lock_file, &reader, settings).await;
+    loop {
+        turn.begin()?;
+        let file = LockFile::load(&args.lock.lock_file)?;
+        file.require_origin(&client)?;
         let rules = Rules::of(&file.lock, &args.choice);
         let resolver = lockfile::resolver(&client, &args.choice, &rules, &reader, settings)?;
         let lock = resolve(&file.lock, &file.lock, &args.wants, resolver, &client).await?;
-        noted(&rules, lock, settings)
-    };
-    finish(&file, &lock, &args.into.into, args.dry_run, &client, &reader, settings).await
+        let lock = noted(&rules, lock, settings);
+        if let Some(done) = finish(&file, &lock, &args.into.into, then, &client, &reader, settings).await? {
+            return Ok(done);
+        }
+    }
+}
+
+/// Installs what is locked, and fails where that is not what it would have to be.
+async fn as_locked(args: &Install, reader: &Reader, client: &Client, settings: &Settings) -> Result<Code, Failure> {
+    let _turn = Turn::share(&args.lock.lock_file, reader, settings).await;
+    let file = LockFile::load(&args.lock.lock_file)?;
+    file.require_origin(client)?;
+    require_wants(&file, &args.wants)?;
+    file.lock.check(file.lock.wants())?;
+    let rules = Rules::of(&file.lock, &args.choice);
+    if !rules.hold_in(&file.lock) {
+        return Err(Failure::drift(vec!["--optional or --override say other than the lock file".to_owned()]));
+    }
+    if !args.frozen {
+        let resolver = lockfile::resolver(client, &args.choice, &rules, reader, settings)?;
+        require_locked(&file.lock, resolver, client, settings).await?;
+    }
+    let then = if args.dry_run { Then::Plan } else { Then::Install };
+    let done = finish(&file, &file.lock, &args.into.into, then, client, reader, settings).await?;
+    Ok(done.unwrap_or(Code::Done))
 }
 
 pub(crate) async fn update(args: &Update, settings: &Settings) -> Result<Code, Failure> {
     let client = settings.client(&args.reader)?;
-    let file = LockFile::require(&args.lock.lock_file)?;
-    file.require_origin(&client)?;
-    let ids = args.packages.iter().map(|p| file.find(p)).collect::<Result<Vec<_>, _>>()?;
-    let kept = if ids.is_empty() {
-        let all: Vec<_> = file.lock.packages().iter().map(|p| p.id.clone()).collect();
-        file.lock.unlocked(&all)
-    } else {
-        file.lock.unlocked(&ids)
-    };
-    let rules = Rules::of(&file.lock, &args.choice);
-    let resolver = lockfile::resolver(&client, &args.choice, &rules, &args.reader, settings)?;
-    let lock = noted(&rules, resolve(&file.lock, &kept, &[], resolver, &client).await?, settings);
-    finish(&file, &lock, &args.into.into, args.dry_run, &client, &args.reader, settings).await
+    let then = Then::lock_or_plan(args.dry_run);
+    let mut turn = Turn::take(&args.lock.lock_file, &args.reader, settings).await;
+    loop {
+        turn.begin()?;
+        let file = LockFile::require(&args.lock.lock_file)?;
+        file.require_origin(&client)?;
+        let ids = args.packages.iter().map(|p| file.find(p)).collect::<Result<Vec<_>, _>>()?;
+        let kept = if ids.is_empty() {
+            let all: Vec<_> = file.lock.packages().iter().map(|p| p.id.clone()).collect();
+            file.lock.unlocked(&all)
+        } else {
+            file.lock.unlocked(&ids)
+        };
+        let rules = Rules::of(&file.lock, &args.choice);
+        let resolver = lockfile::resolver(&client, &args.choice, &rules, &args.reader, settings)?;
+        let lock = noted(&rules, resolve(&file.lock, &kept, &[], resolver, &client).await?, settings);
+        if let Some(done) = finish(&file, &lock, &args.into.into, then, &client, &args.reader, settings).await? {
+            return Ok(done);
+        }
+    }
 }
 
 pub(crate) async fn remove(args: &Remove, settings: &Settings) -> Result<Code, Failure> {
     let client = settings.client(&args.reader)?;
-    let file = LockFile::require(&args.lock.lock_file)?;
-    let mut lock = file.lock.clone();
-    for spec in &args.packages {
-        let id = file.find(spec)?;
-        lock = lock.without(&id).ok_or_else(|| {
-            Failure::usage(format!("{id} was not asked for: something else needs it"))
-                .hint(format!("`ggen-market why {id}` shows what"))
-        })?;
+    let mut turn = Turn::take(&args.lock.lock_file, &args.reader, settings).await;
+    loop {
+        turn.begin()?;
+        let file = LockFile::require(&args.lock.lock_file)?;
+        let mut lock = file.lock.clone();
+        for spec in &args.packages {
+            let id = file.find(spec)?;
+            lock = lock.without(&id).ok_or_else(|| {
+                Failure::usage(format!("{id} was not asked for: something else needs it"))
+                    .hint(format!("`ggen-market why {id}` shows what"))
+            })?;
+        }
+        if let Some(done) = finish(&file, &lock, &args.into.into, Then::Lock, &client, &args.reader, settings).await? {
+            return Ok(done);
+        }
     }
-    finish(&file, &lock, &args.into.into, false, &client, &args.reader, settings).await
 }
 
 fn noted(rules: &Rules, lock: Lock, settings: &Settings) -> Lock {
@@ -209,23 +256,25 @@ fn line((id, before, after): &(PackageId, Vec<String>, Vec<String>)) -> String {
     }
 }
 
-/// Installs, and writes the lock file when all is there.
+/// Installs, and writes the lock file when all is there. Nothing is told and given where that has changed meanwhile.
 async fn finish(
     file: &LockFile,
     lock: &Lock,
     into: &Path,
-    dry_run: bool,
+    then: Then,
     client: &Client,
     reader: &Reader,
     settings: &Settings,
-) -> Result<Code, Failure> {
+) -> Result<Option<Code>, Failure> {
     let ui = &settings.ui;
+    files::require_no_link(into)?;
     for name in file.lock.ggen_packs().iter().filter(|g| lock.packages().iter().any(|p| p.name.as_str() == g.name)) {
         ui.warn(&format!("{} is also locked by ggen itself, from {}", name.name, name.source));
     }
     let (installer, bar) = bundle::installer(client, lock, reader, settings)?;
     let installer = installer.into(into);
     let changes = lockfile::changes(&file.lock, lock);
+    let dry_run = then == Then::Plan;
     let (installed, removed, kept) = if dry_run {
         bar.clear();
         planned(installer.plan()?)
@@ -233,7 +282,9 @@ async fn finish(
         let report = installer.run().await;
         bar.clear();
         let report = report?;
-        file.save(lock)?;
+        if then == Then::Lock && !file.save(lock)? {
+            return Ok(None);
+        }
         done(&report)
     };
     let would = if dry_run { "would be " } else { "" };
@@ -252,7 +303,7 @@ async fn finish(
     } else {
         ui.write(|out| changes.iter().try_for_each(|c| writeln!(out, "{}", line(c))))?;
     }
-    Ok(Code::Done)
+    Ok(Some(Code::Done))
 }
 
 fn planned(plan: InstallPlan) -> (Vec<Package>, Vec<Package>, usize) {
@@ -289,13 +340,15 @@ struct Row {
 
 pub(crate) fn list(args: &Installed, settings: &Settings) -> Result<Code, Failure> {
     let folder = &args.into.into;
+    files::require_no_link(folder)?;
     let markers = ggen_marketplace::installed(folder)?;
     let row = |m: &Marker| Row {
         package: Package::from(m),
         registry: m.registry.clone(),
         files: m.files,
         bytes: m.bytes,
-        whole: !m.unfinished && m.path().is_ok_and(|p| folder.join(p).is_dir()),
+        whole: !m.unfinished
+            && m.path().is_ok_and(|p| folder.join(p).symlink_metadata().is_ok_and(|there| there.is_dir())),
     };
     let rows: Vec<_> = markers.iter().map(row).collect();
     if settings.ui.json {

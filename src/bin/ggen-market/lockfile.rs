@@ -9,19 +9,31 @@ use crate::{
 };
 use ggen_marketplace::{
     Client, Error, Resolver,
-    package::{Kind, PackageId, PackageSpec, Timestamp},
+    package::{Kind, PackageId, PackageSpec, Sha256, Timestamp},
     resolve::{Lock, Locked, Want},
 };
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Read as _},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 /// No minimum age is longer.
 const MAX_AGE: Duration = Duration::from_secs(3650 * 86_400);
+
+/// More is no lock file.
+const MAX_BYTES: u64 = (64 << 20) + 1;
+
+/// How often a run goes by a lock file that others change meanwhile.
+const ATTEMPTS: u32 = 20;
+
+/// How often it is tried to lock the file itself for a moment, 10 ms apart. Whoever has it for longer is not one of us: perhaps it is who
+/// has started this program (`flock ggen.lock …`).
+#[cfg(unix)]
+const PATIENCE: u32 = 200;
 
 /// A lock file and where it is.
 pub(crate) struct LockFile {
@@ -34,11 +46,7 @@ pub(crate) struct LockFile {
 impl LockFile {
     /// Reads it; one that is not there is empty.
     pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
-        let text = match fs::read_to_string(path) {
-            Ok(text) => Some(text),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
-            Err(e) => return Err(Failure::io("read the lock file", path, &e)),
-        };
+        let text = read(path)?;
         let lock = match &text {
             None => Lock::default(),
             Some(text) => text.parse().map_err(|e| Failure::from(Error::from(e)).at(&path.display().to_string()))?,
@@ -61,9 +69,22 @@ impl LockFile {
         self.text.as_deref().unwrap_or_default() != lock.to_text()
     }
 
-    /// Writes it, whole or not at all, and only where it differs.
-    pub(crate) fn save(&self, lock: &Lock) -> Result<(), Failure> {
-        if self.differs(lock) { files::write_new(&self.path, lock.to_text().as_bytes(), true, 0o644) } else { Ok(()) }
+    /// Writes it, whole or not at all, and only where it differs. False, and nothing is written, where somebody has changed the
+    /// file since it was read.
+    pub(crate) fn save(&self, lock: &Lock) -> Result<bool, Failure> {
+        let ready =
+            if self.differs(lock) { Some(files::prepare(&self.path, lock.to_text().as_bytes(), 0o644)?) } else { None };
+        // Of those who have read the same file, one at a time looks whether it still is the file, and replaces it.
+        let _held = held(&self.path);
+        if read(&self.path)? != self.text {
+            return Ok(false);
+        }
+        let Some(ready) = ready else { return Ok(true) };
+        match files::place(ready, &self.path, self.text.is_some()) {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && self.text.is_none() => Ok(false),
+            Err(e) => Err(Failure::io("write", &self.path, &e)),
+        }
     }
 
     /// The lock file is of the registry that is asked.
@@ -93,6 +114,97 @@ impl LockFile {
             ))),
         }
     }
+}
+
+fn read(path: &Path) -> Result<Option<String>, Failure> {
+    let mut text = String::new();
+    match File::open(path).and_then(|f| f.take(MAX_BYTES).read_to_string(&mut text)) {
+        Ok(_) => Ok(Some(text)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Failure::io("read the lock file", path, &e)),
+    }
+}
+
+/// The right of one run to change a lock file: those of this user's that have a cache in common take turns. It ends when this
+/// is dropped.
+pub(crate) struct Turn<'s> {
+    path: &'s Path,
+    settings: &'s Settings,
+    attempts: u32,
+    /// Held until its file is closed.
+    _lock: Option<File>,
+}
+
+/// The lock file itself, locked. Whoever waits for it holds one that has been replaced, and sees that.
+#[cfg(unix)]
+fn held(path: &Path) -> Option<File> {
+    // On a network's file system only who may write can lock.
+    let file = OpenOptions::new().read(true).write(true).open(path).or_else(|_| File::open(path)).ok()?;
+    for _ in 0..PATIENCE {
+        match file.try_lock() {
+            Ok(()) => return Some(file),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+            Err(TryLockError::Error(_)) => break,
+        }
+    }
+    None
+}
+
+/// A file that is locked cannot be replaced here.
+#[cfg(not(unix))]
+fn held(_: &Path) -> Option<File> {
+    None
+}
+
+/// How a file is locked: at once or not at all, and when it is free.
+type How = (fn(&File) -> Result<(), TryLockError>, fn(&File) -> io::Result<()>);
+
+impl<'s> Turn<'s> {
+    /// Waits until nobody else goes by the lock file. Where there is no cache, or no locks, there are no turns; then
+    /// [`LockFile::save`] sees what others did.
+    pub(crate) async fn take(path: &'s Path, reader: &Reader, settings: &'s Settings) -> Self {
+        Self::wait(path, reader, settings, (File::try_lock, File::lock)).await
+    }
+
+    /// Waits until nobody changes the lock file: several may go by it as it is.
+    pub(crate) async fn share(path: &'s Path, reader: &Reader, settings: &'s Settings) -> Self {
+        Self::wait(path, reader, settings, (File::try_lock_shared, File::lock_shared)).await
+    }
+
+    async fn wait(path: &'s Path, reader: &Reader, settings: &'s Settings, (now, later): How) -> Self {
+        let cache = settings.cache(&reader.cache).ok().filter(|_| !reader.no_cache);
+        let mut lock = cache.and_then(|cache| turn_file(path, &cache).ok());
+        if let Some(file) = lock.take_if(|file| matches!(now(file), Err(TryLockError::WouldBlock))) {
+            settings.ui.note(&format!("waiting for another run that goes by {}", path.display()));
+            let waiting = tokio::task::spawn_blocking(move || later(&file).map(|()| file).ok());
+            lock = waiting.await.ok().flatten();
+        }
+        Self { path, settings, attempts: 0, _lock: lock }
+    }
+
+    /// Begins, and begins again where another program has changed the lock file meanwhile; not for ever.
+    pub(crate) fn begin(&mut self) -> Result<(), Failure> {
+        if self.attempts == ATTEMPTS {
+            let cause = io::Error::other("another program changes it again and again");
+            return Err(Failure::io("write", self.path, &cause));
+        }
+        if self.attempts > 0 {
+            let line = format!("{} was changed by another program meanwhile: once more", self.path.display());
+            self.settings.ui.warn(&line);
+        }
+        self.attempts += 1;
+        Ok(())
+    }
+}
+
+/// It is not beside the lock file, where somebody would commit it. Nobody removes it: who waits for it would hold another one.
+fn turn_file(path: &Path, cache: &Path) -> io::Result<File> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let real = fs::canonicalize(folder)?.join(path.file_name().unwrap_or_default());
+    let folder = cache.join("turns");
+    fs::create_dir_all(&folder)?;
+    let name = Sha256::of(real.as_os_str().as_encoded_bytes()).short();
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(folder.join(name))
 }
 
 /// What is wanted, as a resolver takes it.

@@ -45,16 +45,7 @@ impl Installer {
             (self.progress)(package.archive.size);
             return Ok(path);
         }
-        let mut from = client.archive(&package.archive, &*self.progress).await?;
-        if from.old {
-            let file = from.file.try_clone().map_err(|e| Error::io("read", &path, e))?;
-            if checked(file, &package.archive).await.is_err() {
-                if let Some(damaged) = &from.path {
-                    let _ = fs::remove_file(damaged);
-                }
-                from = client.archive(&package.archive, &*self.progress).await?;
-            }
-        }
+        let from = client.checked_archive(&package.archive, &*self.progress).await?;
         cpu::run(move || put(&from, &path).map_err(|e| Error::io("write", &path, e)).map(|()| path)).await
     }
 }

@@ -20,10 +20,16 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, File},
-    io,
+    fs::{self, File, FileType},
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
+
+/// How the name of a folder begins in which a run unpacks.
+const RUN: &str = "run-";
+
+/// No marker is longer.
+const MAX_MARKER: u64 = 64 << 10;
 
 /// What a marker says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +92,22 @@ impl Drop for Workshop {
     }
 }
 
+/// What is there, if anything is, is that itself, and no link to it.
+fn require(path: &Path, is: fn(&FileType) -> bool) -> Result<()> {
+    let kind = match path.symlink_metadata() {
+        Ok(meta) => meta.file_type(),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(Error::io("read", path, e)),
+    };
+    if is(&kind) {
+        return Ok(());
+    }
+    let what =
+        if kind.is_symlink() { "a link, which may lead anywhere" } else { "not what this program has made there" };
+    let message = format!("{} is {what}", path.display());
+    Err(Error::new(ErrorKind::Invalid, message).with_hint("take it away, and ask whoever put it there what it is for"))
+}
+
 fn open_lock(path: &Path) -> Result<File> {
     let mut options = fs::OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
@@ -95,6 +117,16 @@ fn open_lock(path: &Path) -> Result<File> {
 impl Folder {
     fn own(&self) -> PathBuf {
         self.root.join(".ggen-market")
+    }
+
+    /// Nothing that this program keeps here is a link. The folder may come with a checkout that a stranger made, and what is written
+    /// and removed here must not be led to another place. Where the folder itself is, is for whoever names it to say.
+    pub(super) fn require_own(&self) -> Result<()> {
+        let below = ["tmp", "installed", "installed/pack", "installed/crate"].map(|f| self.own().join(f));
+        let kinds = Kind::ALL.map(|kind| self.root.join(kind.as_str()));
+        let mut folders = [self.own()].into_iter().chain(below).chain(kinds);
+        folders.try_for_each(|path| require(&path, FileType::is_dir))?;
+        require(&self.own().join("lock"), FileType::is_file)
     }
 
     fn marker(&self, place: &Path) -> PathBuf {
@@ -122,7 +154,7 @@ impl Folder {
         self.sweep();
         let failed = |e| Error::io("create a folder in", &tmp, e);
         loop {
-            let path = tempfile::Builder::new().prefix("run-").tempdir_in(&tmp).map_err(failed)?.keep();
+            let path = tempfile::Builder::new().prefix(RUN).tempdir_in(&tmp).map_err(failed)?.keep();
             let lock_path = path.with_extension("lock");
             let lock = open_lock(&lock_path)?;
             lock.lock().map_err(|e| Error::io("lock", &lock_path, e))?;
@@ -134,12 +166,16 @@ impl Folder {
         }
     }
 
-    /// Removes what killed runs left behind, if anything was ever unpacked here.
+    /// Removes what killed runs left behind, if anything was ever unpacked here. Anything else is left alone.
     pub(super) fn sweep(&self) {
         for entry in fs::read_dir(self.own().join("tmp")).into_iter().flatten().flatten() {
             // Of a run there is a folder, then its lock as well, and at its end for a moment the lock alone.
             let path = entry.path().with_extension("");
             let lock_path = path.with_extension("lock");
+            let is_run = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(RUN));
+            if !is_run || require(&path, FileType::is_dir).and(require(&lock_path, FileType::is_file)).is_err() {
+                continue;
+            }
             let Ok(lock) = open_lock(&lock_path) else { continue };
             if lock.try_lock().is_ok() {
                 tracing::debug!("removing what a killed run left in {}", path.display());
@@ -151,6 +187,7 @@ impl Folder {
 
     /// Waits until nobody else changes anything here.
     pub(super) fn hold(&self) -> Result<Held<'_>> {
+        self.require_own()?;
         let path = self.own().join("lock");
         let lock = open_lock(&path)?;
         lock.lock().map_err(|e| Error::io("lock", &path, e))?;
@@ -160,8 +197,10 @@ impl Folder {
     /// The marker of a package.
     pub(super) fn read_marker(&self, place: &Path) -> Result<Option<Installed>> {
         let path = self.marker(place);
-        match fs::read(&path) {
-            Ok(bytes) => match serde_json::from_slice::<Installed>(&bytes) {
+        require(&path, FileType::is_file)?;
+        let mut bytes = Vec::new();
+        match File::open(&path).and_then(|f| f.take(MAX_MARKER).read_to_end(&mut bytes)) {
+            Ok(_) => match serde_json::from_slice::<Installed>(&bytes) {
                 Ok(marker) => Ok(Some(marker)),
                 Err(e) => {
                     let message = format!("{} is not a marker of an installed package", path.display());
@@ -175,10 +214,12 @@ impl Folder {
         }
     }
 
-    /// Whether a package with these bytes is installed, whole.
-    pub(super) fn has(&self, place: &Path, sha256: &Sha256) -> Result<bool> {
-        let marker = self.read_marker(place)?.filter(|m| !m.unfinished && m.sha256 == *sha256);
-        Ok(marker.is_some() && self.root.join(place).is_dir())
+    /// Whether this release is installed, whole. (Another one may have the same bytes.)
+    pub(super) fn has(&self, place: &Path, version: &Version, registry: &str, sha256: &Sha256) -> Result<bool> {
+        let is_it =
+            |m: &Installed| !m.unfinished && m.sha256 == *sha256 && m.version == *version && m.registry == registry;
+        let marker = self.read_marker(place)?.filter(is_it);
+        Ok(marker.is_some() && self.root.join(place).symlink_metadata().is_ok_and(|m| m.is_dir()))
     }
 
     /// Everything that is installed, in order.
@@ -261,7 +302,8 @@ impl Held<'_> {
     /// Takes a package away. Only what a marker says is ours is touched.
     pub(super) fn remove(&self, place: &Path, workshop: &Workshop) -> Result<()> {
         let path = self.folder.root.join(place);
-        let away = workshop.path.join(format!("old-{}", place.file_name().unwrap_or_default().to_string_lossy()));
+        // A pack may be named like the folder of a crate.
+        let away = workshop.path.join(format!("old-{}", place.display().to_string().replace(['/', '\\'], "-")));
         match fs::rename(&path, &away) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io("remove", &path, e)),
             _ => {}

@@ -6,14 +6,20 @@ mod unpack;
 
 pub use folder::Installed;
 
-use super::Client;
+use super::{Client, archives::ArchiveFile};
 use crate::{
     Error, ErrorKind, Result, cpu,
     resolve::{Lock, Locked},
 };
 use folder::{Folder, Workshop};
 use futures::{StreamExt, TryStreamExt};
-use std::{collections::BTreeSet, fmt, fs, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fmt, fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use unpack::Unpacked;
 
 /// How many archives are downloaded and unpacked at once.
 const PARALLEL: usize = 16;
@@ -54,7 +60,7 @@ pub struct InstallReport {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct InstallPlan {
-    /// What is not there, or with other bytes.
+    /// What is not there, or is another release or has other bytes.
     pub install: Vec<Locked>,
     /// What is installed and not locked.
     pub remove: Vec<Installed>,
@@ -76,8 +82,13 @@ impl Client {
 }
 
 /// Everything that is installed in a folder, in order. Empty when nothing ever was.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`] where what this program keeps there is a link, or a marker cannot be read; [`ErrorKind::Io`].
 pub fn installed(folder: impl Into<PathBuf>) -> Result<Vec<Installed>> {
-    Folder { root: folder.into() }.installed()
+    let folder = Folder { root: folder.into() };
+    folder.require_own()?;
+    folder.installed()
 }
 
 impl Installer {
@@ -101,7 +112,11 @@ impl Installer {
     }
 
     /// What [`run`](Self::run) would do.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] where a link, or something else that this program did not make, is in the way.
     pub fn plan(&self) -> Result<InstallPlan> {
+        self.folder.require_own()?;
         let mut plan = InstallPlan::default();
         let mut places = BTreeSet::new();
         for package in self.lock.packages() {
@@ -110,7 +125,7 @@ impl Installer {
                 let message = format!("{} {} is locked from two registries", package.id, package.version);
                 return Err(Error::new(ErrorKind::Invalid, message));
             }
-            if self.folder.has(&place, &package.archive.sha256)? {
+            if self.folder.has(&place, &package.version, &package.registry, &package.archive.sha256)? {
                 plan.keep += 1;
             } else {
                 plan.install.push(package.clone());
@@ -160,46 +175,47 @@ impl Installer {
     /// Downloads and unpacks one package.
     async fn make(&self, package: Locked, workshop: &Arc<Workshop>, into: PathBuf) -> Result<(PathBuf, Installed)> {
         let client = self.client_of(&package)?;
-        let mut archive = client.archive(&package.archive, &*self.progress).await?;
-        loop {
-            let (path, old) = (archive.path.clone(), archive.old);
-            let unpacked = {
-                let (package, into, workshop) = (package.clone(), into.clone(), Arc::clone(workshop));
-                cpu::run(move || {
-                    let name = format!("{}-{}", package.name, package.version);
-                    let unpacked = unpack::unpack(package.id.kind(), &name, &package.archive, &archive, &into);
-                    // Whoever installs may be gone: then the folder goes with the last who unpacks into it.
-                    drop(workshop);
-                    unpacked
-                })
-                .await
-            };
-            match unpacked {
-                Ok(unpacked) => {
-                    let marker = Installed {
-                        kind: package.id.kind(),
-                        name: package.name.clone(),
-                        version: package.version.clone(),
-                        registry: package.registry.clone(),
-                        sha256: package.archive.sha256,
-                        files: unpacked.files,
-                        bytes: unpacked.bytes,
-                        unfinished: false,
-                    };
-                    return Ok((into, marker));
-                }
-                // The cache is damaged: that is no reason to fail.
-                Err(e) if old && e.kind() == ErrorKind::Untrusted => {
-                    let path = path.unwrap_or_default();
-                    tracing::warn!("{} was damaged; fetching it again", path.display());
-                    let _ = fs::remove_file(&path);
-                    fs::remove_dir_all(&into).map_err(|e| Error::io("remove", &into, e))?;
-                    archive = client.archive(&package.archive, &*self.progress).await?;
-                }
-                Err(e) => return Err(e),
-            }
+        let archive = client.archive(&package.archive, &*self.progress).await?;
+        let old = archive.old;
+        let (archive, mut unpacked) = unpack(&package, archive, workshop, &into).await;
+        if let Err(e) = &unpacked
+            && old
+            && e.kind() == ErrorKind::Untrusted
+        {
+            fs::remove_dir_all(&into).map_err(|e| Error::io("remove", &into, e))?;
+            let archive = client.in_place_of(archive, e, &package.archive, &*self.progress).await?;
+            unpacked = unpack(&package, archive, workshop, &into).await.1;
         }
+        let Unpacked { files, bytes } = unpacked?;
+        let marker = Installed {
+            kind: package.id.kind(),
+            name: package.name,
+            version: package.version,
+            registry: package.registry,
+            sha256: package.archive.sha256,
+            files,
+            bytes,
+            unfinished: false,
+        };
+        Ok((into, marker))
     }
+}
+
+async fn unpack(
+    package: &Locked,
+    archive: ArchiveFile,
+    workshop: &Arc<Workshop>,
+    into: &Path,
+) -> (ArchiveFile, Result<Unpacked>) {
+    let (package, into, workshop) = (package.clone(), into.to_owned(), Arc::clone(workshop));
+    cpu::run(move || {
+        let name = format!("{}-{}", package.name, package.version);
+        let unpacked = unpack::unpack(package.id.kind(), &name, &package.archive, &archive, &into);
+        // Whoever installs may be gone: then the folder goes with the last who unpacks into it.
+        drop(workshop);
+        (archive, unpacked)
+    })
+    .await
 }
 
 /// Puts everything in its place, under the folder's lock.
@@ -215,7 +231,8 @@ fn put(
     let mut new = Vec::with_capacity(ready.len());
     for ready in ready {
         // Another process may have been faster.
-        if folder.has(&ready.place, &ready.marker.sha256)? {
+        let marker = &ready.marker;
+        if folder.has(&ready.place, &marker.version, &marker.registry, &marker.sha256)? {
             report.kept += 1;
         } else {
             new.push(ready);

@@ -30,8 +30,12 @@ const HEAD: &str = "# Written by ggen-market. Two versions of it can be merged b
 /// A lock file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lock {
-    /// What other programs wrote, as they wrote it.
-    foreign: String,
+    /// What others wrote before our tables, as they wrote it.
+    above: String,
+    /// What they wrote between and after ours.
+    below: String,
+    /// Lines end as on Windows, where a checkout may make them do so.
+    crlf: bool,
     ggen: Vec<Ggen>,
     registry: String,
     wants: BTreeMap<PackageId, VersionReq>,
@@ -188,10 +192,11 @@ impl Lock {
         out
     }
 
-    /// The locked packages that answer to what is wanted.
+    /// The locked packages that answer to what is wanted. An override decides here, too: whoever wants the package gets it so.
     fn roots(&self) -> impl Iterator<Item = &Locked> {
         self.packages.iter().filter(|p| {
-            let req = self.wants.get(&p.id).filter(|_| p.registry == self.registry);
+            let wanted = self.wants.get(&p.id).filter(|_| p.registry == self.registry);
+            let req = wanted.map(|req| self.overrides.get(&p.id).unwrap_or(req));
             req.is_some_and(|req| req.matches(p.version.semver()))
         })
     }
@@ -275,17 +280,27 @@ impl Lock {
         Err(drift(wrong))
     }
 
-    /// The text of the file.
+    /// The text of the file. What others wrote is in it as they wrote it, and where they wrote it.
     pub fn to_text(&self) -> String {
-        let mut out = self.foreign.trim_end().to_owned();
-        if self.registry.is_empty() && self.packages.is_empty() {
-            if !out.is_empty() {
-                out.push('\n');
-            }
-            return out;
+        let mut ours = self.tables();
+        let line_end = if self.crlf { "\r\n" } else { "\n" };
+        if self.crlf {
+            ours = ours.replace('\n', line_end);
         }
-        if !out.is_empty() {
-            out.push_str("\n\n");
+        let mut out = self.above.clone();
+        if !ours.is_empty() && !out.is_empty() {
+            // After a whole line, an empty one.
+            let ends = if out.ends_with('\n') { 1 } else { 2 };
+            out.push_str(&line_end.repeat(ends));
+        }
+        out + &ours + &self.below
+    }
+
+    /// All that is ours in it.
+    fn tables(&self) -> String {
+        let mut out = String::new();
+        if self.registry.is_empty() && self.packages.is_empty() {
+            return out;
         }
         out.push_str(HEAD);
         out.push_str("[market]\n");

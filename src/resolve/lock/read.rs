@@ -1,6 +1,6 @@
 //! Reading a lock file. It may have been merged, edited, or made by a stranger.
 
-use super::{Ggen, Lock, Locked, LockedId, VERSION};
+use super::{Ggen, HEAD, Lock, Locked, LockedId, VERSION};
 use crate::{
     Error, ErrorKind,
     package::{Archive, ArchiveFormat, Kind, PackageId, PackageName, PackageSpec, Sha256},
@@ -55,14 +55,15 @@ impl FromStr for Lock {
             return Err(LockError { line: at + 1, reason: MERGE.into(), newer: false });
         }
         let document = Document::parse(text).map_err(|e| reader.wrong(e.span(), e.message().trim()))?;
-        let mut lock = Lock { ggen: reader.ggen(document.as_table()), ..Lock::default() };
+        let mut lock = Lock { ggen: reader.ggen(document.as_table()), above: text.to_owned(), ..Lock::default() };
         if let Some(ours) = document.get("market") {
-            let Some(table) = ours.as_table() else { return Err(reader.wrong(ours.span(), "`market` is not a table")) };
+            let Some(table) = ours.as_table().filter(|t| !t.is_dotted()) else {
+                return Err(reader.wrong(ours.span(), "`market` is not written as a table of its own"));
+            };
             reader.market(table, &mut lock)?;
+            (lock.above, lock.below) = without_ours(text, table);
         }
-        let mut foreign = document.into_mut();
-        foreign.remove("market");
-        lock.foreign = foreign.to_string();
+        lock.crlf = text.split_once('\n').is_some_and(|(line, _)| line.ends_with('\r'));
         Ok(lock)
     }
 }
@@ -240,6 +241,76 @@ impl Reader<'_> {
         out.dedup();
         Ok(out)
     }
+}
+
+/// What others wrote before our tables, and what they wrote between and after them, byte for byte. A comment belongs to nobody's
+/// table, whatever stands next: only between two of ours it is lost.
+fn without_ours(text: &str, market: &Table) -> (String, String) {
+    let mut ours = Vec::new();
+    lines_of(text, market, &mut ours);
+    ours.sort_by_key(|lines| lines.start);
+    let (mut above, mut below) = (None, String::new());
+    let mut at = 0;
+    for lines in ours {
+        let between = &text[at..lines.start];
+        if above.is_none() {
+            above = Some(without_head(between));
+        } else if !between.lines().all(says_nothing) {
+            below.push_str(&without_head(between));
+        }
+        at = lines.end;
+    }
+    below.push_str(&text[at..]);
+    let mut above = above.unwrap_or_default();
+    // The empty line that is written before our head.
+    if let Some(rest) = above.strip_suffix("\r\n").or(above.strip_suffix('\n'))
+        && rest.ends_with('\n')
+    {
+        above.truncate(rest.len());
+    }
+    (above, below)
+}
+
+/// Where the lines of this table are, and those of each table below it that has a head of its own.
+fn lines_of(text: &str, table: &Table, out: &mut Vec<Range<usize>>) {
+    let head = table.span().unwrap_or_default();
+    let mut end = head.end;
+    for (_, item) in table {
+        match item {
+            Item::Table(below) if !below.is_dotted() => lines_of(text, below, out),
+            Item::ArrayOfTables(tables) => tables.iter().for_each(|below| lines_of(text, below, out)),
+            value => end = end.max(end_of(value)),
+        }
+    }
+    if !table.is_implicit() {
+        let start = text[..head.start].rfind('\n').map_or(0, |at| at + 1);
+        let rest = text[end..].find('\n').map_or(text.len(), |at| end + at + 1);
+        out.push(start..rest);
+    }
+}
+
+/// Where a value ends, or the last of those with a dotted key.
+fn end_of(item: &Item) -> usize {
+    match item.as_table() {
+        Some(dotted) => dotted.iter().map(|(_, item)| end_of(item)).max().unwrap_or_default(),
+        None => item.span().unwrap_or_default().end,
+    }
+}
+
+/// What stands before a table of ours, without the line that this program writes there.
+fn without_head(text: &str) -> String {
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let others = lines.len() - lines.iter().rev().take_while(|line| says_nothing(line)).count();
+    let is_ours = |line: &str| bare(line) == HEAD.trim_end();
+    lines.into_iter().enumerate().filter(|(at, line)| *at < others || !is_ours(line)).map(|(_, line)| line).collect()
+}
+
+fn says_nothing(line: &str) -> bool {
+    bare(line).is_empty() || bare(line).starts_with('#')
+}
+
+fn bare(line: &str) -> &str {
+    line.trim_start_matches('\u{feff}').trim()
 }
 
 fn is_one_word(text: &str) -> bool {

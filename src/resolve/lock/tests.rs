@@ -108,6 +108,52 @@ fn what_others_wrote_stays_as_it_is() {
     assert_eq!(again.parse::<Lock>().unwrap().to_text(), again);
 }
 
+/// Comments belong to nobody's table, and line ends and blanks to whoever wrote them.
+#[test]
+fn what_others_wrote_stays_byte_for_byte_wherever_it_stands() {
+    let one = found(&[("pack:app", "1.0.0", &[])]);
+    let two = found(&[("pack:app", "1.0.0", &[1]), ("pack:base", "1.2.0", &[])]);
+    let want = || wants(&[("pack:app", "^1")]);
+    for (above, below) in [
+        ("[packs.x]\nsource = \"s\"\n# the last word\n", ""),
+        ("[packs.x]\nsource = \"s\"   # odd\n\n\n# far off\n\n", ""),
+        ("\u{feff}# a\r\n[packs.x]\r\nsource = 's'\r\n# the last word\r\n", "\r\n# more\r\n[after]\r\nx  =  1\r\n"),
+        ("x = 1\n", "# of the next\n[after]\ny = '''\n[market]\n'''\n\n\n"),
+        ("", "\n[[after]]\nx = 1\n[[after]]\n# no line end"),
+    ] {
+        let read: Lock = format!("{above}{below}").parse().unwrap();
+        assert_eq!(read.to_text(), format!("{above}{below}"));
+        // As it was read, our tables stand at the end; put them where they are to be.
+        let ours =
+            Lock { above: above.into(), below: below.into(), ..read.with("one.example", want(), &one) }.to_text();
+        let mut lock: Lock = ours.parse().unwrap();
+        for found in [&one, &two, &one] {
+            lock = lock.with("one.example", want(), found);
+            let text = lock.to_text();
+            assert!(text.starts_with(above) && text.ends_with(below), "{text:?}");
+            assert_eq!(text.matches(HEAD.trim_end()).count(), 1, "{text}");
+            assert_eq!(
+                text.contains("\r\n"),
+                !text.replace("\r\n", "").contains('\n') && above.contains('\r'),
+                "{text:?}"
+            );
+            let again: Lock = text.parse().unwrap();
+            assert_eq!((again.to_text(), again.packages()), (text, lock.packages()));
+        }
+        assert_eq!(lock.to_text(), ours);
+    }
+    // Somebody else's table between ours, a comment between our head and our table, and none of ours in the end.
+    let text = small().to_text();
+    let torn = text.replacen("\n[market.wants]", "\n# mine\n[mine]\nx = 1 # one\n[market.wants]", 1);
+    let torn = torn.replacen("[market]", "# why\n[market]", 1) + "# end";
+    let lock: Lock = torn.parse().unwrap();
+    assert_eq!(lock.packages(), small().packages());
+    assert_eq!((lock.above.as_str(), lock.below.as_str()), ("# why\n", "\n# mine\n[mine]\nx = 1 # one\n# end"));
+    assert_eq!(lock.to_text().parse::<Lock>().unwrap(), lock);
+    let e = "market.version = 1\nmarket.registry = 'x'\n".parse::<Lock>().unwrap_err();
+    assert_eq!(e.to_string(), "line 1: `market` is not written as a table of its own");
+}
+
 #[test]
 fn what_is_wrong_is_named_with_its_line() {
     let text = small().to_text();
@@ -179,7 +225,32 @@ fn what_nobody_needs_any_more_goes_with_what_needed_it() {
     assert_eq!(shown, [["a", "c"], ["d", "c"]]);
 }
 
+/// Something that others may write, as whole lines.
+fn of_others(kind: usize, number: usize) -> String {
+    match kind {
+        0 => "\n".into(),
+        1 => format!("# {number}\n"),
+        2 => format!("[table-{number}]\n"),
+        3 => format!("[table-{number}]\nx  =  {{ y = [ 1,\n 2 ] }} # z\n"),
+        4 => "[[list]]\nx = '''\n[market]\n\n# in a text\n'''\n".into(),
+        _ => format!("[a.b-{number}]\n  [a.b-{number}.c]\n"),
+    }
+}
+
 proptest! {
+    #[test]
+    fn whatever_stands_around_ours_stays(around in prop::collection::vec(0..6usize, 0..9), at in 0..9usize, crlf: bool) {
+        let text = |from: usize, to: usize| -> String {
+            let text: String = (from..to).map(|i| of_others(around[i], i)).collect();
+            if crlf { text.replace('\n', "\r\n") } else { text }
+        };
+        let at = at.min(around.len());
+        let lock = Lock { above: text(0, at), below: text(at, around.len()), crlf, ..small() };
+        let read: Lock = lock.to_text().parse().unwrap();
+        prop_assert_eq!(&read, &lock);
+        prop_assert_eq!(read.to_text(), lock.to_text());
+    }
+
     #[test]
     fn no_text_makes_reading_panic(text in "\\PC{0,200}|(\\[\\[?market(\\.package|\\.wants)?\\]\\]?\n|[a-z]{1,8} = (1|\"[a-z:@.0-9]{0,9}\"|\\[\\])\n){0,8}") {
         if let Ok(lock) = text.parse::<Lock>() {

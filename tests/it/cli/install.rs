@@ -279,10 +279,19 @@ fn an_update_goes_back_to_what_is_old_enough() {
 #[test]
 fn what_ggen_wrote_into_the_lock_file_stays() {
     let s = packs();
-    let ggen = "[packs.base]\nsource = \"git+https://example.com/base\"\ncontent_hash = \"blake3:00\"\n";
-    s.write("ggen.lock", ggen);
-    s.run(&["install", "app", "--into", "deps"]).ok().says(&["base is also locked by ggen itself"]);
-    assert!(s.read("ggen.lock").starts_with(ggen));
+    let ggen = "[packs.base]\nsource = \"git+https://example.com/base\"\ncontent_hash = \"blake3:00\"\n# A comment of theirs\n";
+    for ggen in [ggen.to_owned(), ggen.replace('\n', "\r\n")] {
+        s.write("ggen.lock", &ggen);
+        s.run(&["install", "app", "--into", "deps"]).ok().says(&["base is also locked by ggen itself"]);
+        assert!(s.read("ggen.lock").starts_with(&ggen));
+        // And again, now that ours are there, and with more of theirs after them.
+        s.write("ggen.lock", s.read("ggen.lock") + &ggen.replace("base", "late"));
+        s.run(&["install", "tool", "--into", "deps"]).ok();
+        let lock = s.read("ggen.lock");
+        assert!(lock.starts_with(&ggen) && lock.ends_with(&ggen.replace("base", "late")), "{lock}");
+        assert_eq!(lock.matches("# Written by").count(), 1);
+        s.run(&["install", "--frozen", "--into", "deps"]).ok();
+    }
 }
 
 /// What was decided once for all packages holds for whoever resolves the lock file again.
@@ -434,4 +443,16 @@ fn killed_at_any_moment_nothing_is_half_there() {
     assert_eq!(listed.lines().count(), 3);
     assert!(!listed.contains("not whole"), "{listed}");
     assert_eq!(fs::read_dir(s.path("deps/.ggen-market/tmp")).unwrap().count(), 0, "what killed runs left is gone");
+}
+
+/// A pack and a crate may be taken away at once whose folders would have one name.
+#[test]
+fn what_is_taken_away_together_may_have_one_name() {
+    let s = Sandbox::with_registry();
+    s.a_crate("twin", "1.0.0", "A crate");
+    pack(&s, "twin-1.0.0", "0.1.0", "");
+    pack(&s, "stays", "0.1.0", "");
+    s.run(&["build", "--source", "packages"]).ok();
+    s.run(&["install", "crate:twin", "pack:twin-1.0.0", "stays", "--into", "deps"]).ok();
+    s.run(&["install", "stays", "--lock-file", "other.lock", "--into", "deps"]).ok().says(&["2 removed"]);
 }

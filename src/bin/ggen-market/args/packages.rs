@@ -126,6 +126,8 @@ pub(crate) struct Update {
 #[derive(Debug, Args)]
 pub(crate) struct Outdated {
     #[command(flatten)]
+    pub(crate) choice: Choice,
+    #[command(flatten)]
     pub(crate) lock: LockFile,
     #[command(flatten)]
     pub(crate) reader: Reader,
