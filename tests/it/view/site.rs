@@ -1,5 +1,6 @@
 //! The web site: every link leads somewhere, one release touches few files, and what strangers write does nothing.
 
+mod reads;
 mod text;
 
 use super::{PUBLIC, counts, require_right, shown, world_with};
