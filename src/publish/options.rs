@@ -332,6 +332,8 @@ pub struct GcReport {
     pub trash: Amount,
     /// What was deleted from it for good.
     pub purged: Amount,
+    /// Files that killed runs left beside their places in a folder, half written, and that were removed.
+    pub leftovers: Amount,
     /// Keys among the objects and in the trash that are not of this layout: they are left alone.
     pub unknown: u64,
 }

@@ -1,7 +1,8 @@
 //! Collections of a folder, which has other ways than a bucket: a move is one step, and a file may have two names.
 
 use crate::support::world::World;
-use ggen_marketplace::{BuildOptions, GcOptions, GcReport, Registry, Store, package::Timestamp};
+use ggen_marketplace::{BuildOptions, GcOptions, GcReport, Registry, Store, View, ViewOptions, package::Timestamp};
+use object_store::{ObjectStoreExt as _, local::LocalFileSystem};
 use std::{
     collections::BTreeSet,
     fs,
@@ -107,4 +108,86 @@ async fn what_was_brought_back_from_the_trash_is_a_file_of_its_own_and_can_be_co
     assert!(it.collect_on(31).await.purged.objects >= dead);
     assert!(it.names("trash").is_empty());
     assert_eq!(it.collect_on(40).await.collected.objects, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_killed_runs_left_beside_its_place_is_removed_and_nothing_else_is() {
+    let mut it = Folder::new().await;
+    it.publish("1.0.0").await;
+    let mut options = it.build_options();
+    options.views = Some(ViewOptions::new(&[View::Plain, View::Site], Some("https://example.com")).unwrap());
+    it.registry().update_views(false, &options).await.unwrap();
+    let root = it.root();
+    let put = |key: &str, days: u32| {
+        let path = root.join(key);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "half").unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_modified(SystemTime::now() - DAY * days).unwrap();
+    };
+    let digest = "ab".repeat(32);
+    let blob = format!("blobs/sha256/{digest}");
+    // As the library leaves it that writes them, when it is killed.
+    let library = LocalFileSystem::new_with_prefix(&root).unwrap();
+    let mut upload = library.put_multipart(&blob.as_str().into()).await.unwrap();
+    upload.put_part("half".into()).await.unwrap();
+    std::mem::forget(upload);
+    put(&format!("{blob}#1"), 3);
+    let left = [
+        &format!("{blob}#17"),
+        &format!("trash/{digest}#1"),
+        "log/0000000001#1",
+        "checkpoint#1",
+        "gc/boundary#1",
+        "mirror.json#1",
+        "views/cargo#1",
+        "index/crate/al/ph/alpha#1",
+        "index.html#1",
+        "p/crate/alpha.html#1",
+        "site/parts/d/x/y.json#1",
+    ];
+    left.iter().for_each(|key| put(key, 3));
+    let stay = [
+        &format!("{blob}#2x"),
+        &format!("{blob}#"),
+        &format!("{blob}.tmp"),
+        "blobs/sha256/README#1",
+        "log/notes#1",
+        "README#1",
+        "notes/today#1",
+        ".git/x#1",
+        // Of views that this registry does not have.
+        "cargo/al/ph/alpha#1",
+        "packages/alpha/versions/1.0.0#1",
+        "index.json#1",
+    ];
+    stay.iter().for_each(|key| put(key, 3));
+    put(&format!("{blob}#3"), 1);
+    #[cfg(unix)]
+    {
+        put("elsewhere/0000000001#1", 3);
+        std::os::unix::fs::symlink(root.join("README#1"), root.join(format!("{blob}#4"))).unwrap();
+        std::os::unix::fs::symlink(root.join("elsewhere"), root.join("p/linked")).unwrap();
+    }
+    let all = || -> BTreeSet<PathBuf> {
+        walkdir::WalkDir::new(&root).into_iter().map(|e| e.unwrap().into_path()).filter(|p| !p.is_dir()).collect()
+    };
+    let before = all();
+    let mut options = GcOptions::at(it.now());
+    options.dry_run = true;
+    let would = it.registry().collect(&options).await.unwrap().leftovers;
+    let count = left.len() as u64 + 1;
+    assert_eq!((would.objects, would.bytes), (count, 4 * count));
+    assert_eq!(all(), before);
+
+    assert_eq!(it.collect_on(0).await.leftovers, would);
+    let after = all();
+    let gone: BTreeSet<String> = before
+        .difference(&after)
+        .map(|path| path.strip_prefix(&root).unwrap().to_str().unwrap().replace('\\', "/"))
+        .collect();
+    let wanted: BTreeSet<String> = left.iter().map(|k| (*k).to_owned()).chain([format!("{blob}#1")]).collect();
+    assert_eq!(gone, wanted);
+    assert!(after.is_subset(&before));
+    // The one that was young is not any more.
+    assert_eq!(it.collect_on(2).await.leftovers.objects, 1);
 }
