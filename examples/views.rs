@@ -46,7 +46,7 @@ async fn main() -> Result<()> {
             let folder = dir.path().join(format!("{with}-{round}"));
             let (registry, options) = registry(&folder, if with == 1 { views } else { &[] }).await?;
             let (began, before) = (Instant::now(), cpu_seconds());
-            let report = registry.build(std::slice::from_ref(&sources), &options).await?;
+            let report = registry.build(std::slice::from_ref(&sources), &options).await?.require_views()?;
             seconds[with].push(began.elapsed().as_secs_f64());
             busy[with].push(cpu_seconds() - before);
             let files: u64 = report.views.iter().map(|v| v.files).sum();
@@ -102,7 +102,7 @@ async fn incremental(
         fs::create_dir(&one)?;
         add(&one, crates, (i * 37) % count, "1.1.0")?;
         let began = Instant::now();
-        let report = registry.build(&[one], options).await?;
+        let report = registry.build(&[one], options).await?.require_views()?;
         times.push(began.elapsed().as_secs_f64() * 1e3);
         if i == 8 {
             let files: u64 = report.views.iter().map(|v| v.files).sum();

@@ -101,7 +101,8 @@ impl Registry {
         let clocks = Clocks { store: &self.store, watch: Watch::start(options.now) };
         let run = Run { options, clocks };
         for _ in 0..ATTEMPTS {
-            if let Some(report) = self.try_to_collect(&run).await? {
+            if let Some(mut report) = self.try_to_collect(&run).await? {
+                self.sweep(&run, &mut report).await;
                 return Ok(report);
             }
             tracing::info!("another collection was faster; beginning again");
@@ -415,6 +416,23 @@ impl Registry {
         }
         Err(Error::new(ErrorKind::Unavailable, "other collections got in between each time")
             .with_hint("run it again: it makes sure that nothing is missing"))
+    }
+
+    /// Removes what killed runs left half written, of which none can be at work any more. What cannot be removed is told, and
+    /// is no reason to keep quiet about the rest.
+    async fn sweep(&self, run: &Run<'_>, report: &mut GcReport) {
+        let left = self.store.leftovers().await.unwrap_or_else(|e| {
+            tracing::warn!("what killed runs left is not known: {}", e.chain());
+            Vec::new()
+        });
+        for file in left.iter().filter(|f| run.is_past(f.modified, run.options.grace)) {
+            let removed = if run.options.dry_run { Ok(true) } else { self.store.remove_leftover(file).await };
+            match removed {
+                Ok(true) => report.leftovers.add(file.size),
+                Ok(false) => {}
+                Err(e) => tracing::warn!("{}", e.chain()),
+            }
+        }
     }
 
     /// Deletes from the trash what was in it for long enough.

@@ -209,9 +209,20 @@ pub struct Report {
     pub bytes: u64,
     /// What became of the views, in their order.
     pub views: Vec<ViewReport>,
+    /// Why the view after those is not up to date; it and later ones stay behind until a run brings them up to date. What was
+    /// committed, is.
+    pub view_error: Option<Error>,
 }
 
 impl Report {
+    /// The same, or why a view is not up to date: for callers to whom that is an error like any other.
+    ///
+    /// # Errors
+    /// [`Report::view_error`], where there is one.
+    pub fn require_views(mut self) -> Result<Self> {
+        self.view_error.take().map_or(Ok(self), Err)
+    }
+
     /// What came of a batch.
     pub(super) fn of(batch: &Batch, committed: Committed, mut refused: Vec<Refusal>, scan: ScanStats) -> Self {
         let (mut added, mut unchanged, mut yanked, mut unyanked, mut removed) = (0, 0, 0, 0, 0);
@@ -245,6 +256,7 @@ impl Report {
             refused,
             deletion_skipped: false,
             views: Vec::new(),
+            view_error: None,
             changes: committed.changed,
             scan,
             puts: committed.tally.puts,
@@ -333,6 +345,8 @@ pub struct GcReport {
     pub trash: Amount,
     /// What was deleted from it for good.
     pub purged: Amount,
+    /// Files that killed runs left beside their places in a folder, half written, and that were removed.
+    pub leftovers: Amount,
     /// Keys among the objects and in the trash that are not of this layout: they are left alone.
     pub unknown: u64,
 }

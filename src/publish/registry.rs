@@ -127,8 +127,8 @@ impl Registry {
     /// beside others: what is committed stays, and what is unchanged costs nothing.
     ///
     /// # Errors
-    /// A package that cannot be published is no error: it is in [`Report::refused`]. An error means that nothing, or all
-    /// that the message says, was committed.
+    /// A package that cannot be published is no error: it is in [`Report::refused`]; nor is a view that cannot be written: it
+    /// is in [`Report::view_error`]. An error means that nothing, or all that the message says, was committed.
     pub async fn build(&self, sources: &[PathBuf], options: &BuildOptions) -> Result<Report> {
         // First the store: a wrong key or an unreachable bucket should not wait for the end of a long scan.
         let watch = Watch::start(options.now);
@@ -167,7 +167,7 @@ impl Registry {
         }
         let mut report = Report::of(&batch, committed, refused, scan);
         report.deletion_skipped = deletion_skipped;
-        report.views = self.bring_views(&batch.watch, false, options).await?;
+        (report.views, report.view_error) = self.bring_views(&batch.watch, false, options).await;
         Ok(report)
     }
 
@@ -201,7 +201,7 @@ impl Registry {
         };
         let committed = self.commit(&batch, options).await?;
         let mut report = Report::of(&batch, committed, Vec::new(), ScanStats::default());
-        report.views = self.bring_views(&batch.watch, false, options).await?;
+        (report.views, report.view_error) = self.bring_views(&batch.watch, false, options).await;
         Ok(report)
     }
 
@@ -221,7 +221,7 @@ impl Registry {
         match report.refused.pop() {
             Some(refusal) => Err(refusal.error),
             None => {
-                report.views = self.bring_views(&batch.watch, false, options).await?;
+                (report.views, report.view_error) = self.bring_views(&batch.watch, false, options).await;
                 Ok(report)
             }
         }

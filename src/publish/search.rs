@@ -10,6 +10,7 @@ use crate::{
     format::{PackageLines, SearchBundle, limits},
     index,
     search::{self, Built, Document, Drafts, Located, Opened},
+    store::is_absent,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -66,7 +67,8 @@ impl Registry {
             let packages = Arc::clone(&work.packages);
             let changed = move || packages.iter().map(|p| (p.label.to_string(), document(p))).collect();
             match self.extend(&old, cpu::run(changed).await, batch).await {
-                Err(e) if matches!(e.kind(), ErrorKind::Untrusted | ErrorKind::Unsupported) => {
+                // All but the counts is made of the packages: nobody has to wait for what is gone or damaged.
+                Err(e) if is_absent(&e) || matches!(e.kind(), ErrorKind::Untrusted | ErrorKind::Unsupported) => {
                     tracing::warn!("the search index is made anew, without download counts: {}", e.chain());
                 }
                 other => return other,
@@ -150,8 +152,8 @@ impl Registry {
         let mut out = Vec::with_capacity(cited.len());
         for bundle in cited {
             let whole = wanted > WHOLE_ABOVE || bundle.link.size <= WHOLE_BELOW;
-            let tail = if whole { None } else { search::fetch_tail(&self.store, bundle).await? };
-            out.push(match tail {
+            let tail = if whole { Ok(None) } else { search::fetch_tail(&self.store, bundle).await };
+            out.push(match tail.or_else(unless_cut)? {
                 Some(tail) => Arc::new(search::open_parts(bundle, tail)?),
                 None => self.open_whole(std::slice::from_ref(bundle)).await?.remove(0),
             });
@@ -168,6 +170,12 @@ impl Registry {
         }
         Ok(out)
     }
+}
+
+/// Of an object that was cut short, a store gives no part that is behind its end, and does not say why: read as a whole, it
+/// tells.
+fn unless_cut<T>(e: Error) -> Result<Option<T>> {
+    if is_absent(&e) || e.kind() == ErrorKind::Untrusted { Err(e) } else { Ok(None) }
 }
 
 /// What search knows of a package, but for its downloads. Lines that this program cannot read are passed over.

@@ -123,29 +123,37 @@ impl Registry {
     /// # Errors
     /// [`ErrorKind::Invalid`] where a view lacks a setting. [`ErrorKind::Unavailable`] where other jobs were faster each time.
     pub async fn update_views(&self, anew: bool, options: &BuildOptions) -> Result<Vec<ViewReport>> {
-        self.bring_views(&Watch::start(options.now), anew, options).await
+        match self.bring_views(&Watch::start(options.now), anew, options).await {
+            (reports, None) => Ok(reports),
+            (_, Some(e)) => Err(e),
+        }
     }
 
+    /// Gives what became of the views up to the first that fails, and why it does: what was committed before is told in any
+    /// case.
     pub(super) async fn bring_views(
         &self,
         watch: &Watch,
         anew: bool,
         options: &BuildOptions,
-    ) -> Result<Vec<ViewReport>> {
+    ) -> (Vec<ViewReport>, Option<Error>) {
         let mut reports = Vec::new();
         let Some(settings) = options.views.as_ref().filter(|v| !v.views.is_empty() && !options.dry_run) else {
-            return Ok(reports);
+            return (reports, None);
         };
         let mut head = None;
         for view in &settings.views {
-            let brought = self.bring(*view, settings, (watch, anew, options), &mut head).await;
-            reports.push(brought.map_err(|e| {
-                let usual = "the registry itself is as it should be; the next run brings the view up to date";
-                let hint = e.hint().unwrap_or(usual).to_owned();
-                Error::new(e.kind(), format!("the view {view} is not up to date")).with_source(e).with_hint(hint)
-            })?);
+            match self.bring(*view, settings, (watch, anew, options), &mut head).await {
+                Ok(report) => reports.push(report),
+                Err(e) => {
+                    let usual = "the registry itself is as it should be; the next run brings the view up to date";
+                    let hint = e.hint().unwrap_or(usual).to_owned();
+                    let e = Error::new(e.kind(), format!("the view {view} is not up to date")).with_source(e);
+                    return (reports, Some(e.with_hint(hint)));
+                }
+            }
         }
-        Ok(reports)
+        (reports, None)
     }
 
     async fn bring(

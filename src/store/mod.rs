@@ -11,6 +11,7 @@ mod download;
 mod fault;
 mod hashing;
 mod http;
+mod leftovers;
 mod mirrors;
 mod open;
 mod probe;

@@ -2,7 +2,7 @@
 //! them for good.
 
 use super::{
-    Store,
+    Store, is_absent,
     open::Backend,
     read::collect,
     store_error,
@@ -115,6 +115,7 @@ impl Store {
     pub(crate) async fn restore(&self, sha256: &Sha256) -> Result<bool> {
         let restored = self.copy(&keys::trash(sha256), &keys::blob(sha256)).await?;
         if restored {
+            self.flush().await?;
             tracing::warn!("{} was brought back from the trash", self.place(&keys::blob(sha256)));
         }
         Ok(restored)
@@ -140,13 +141,20 @@ impl Store {
             Err(StoreError::NotFound { .. }) => return Ok(false),
             Err(e) => return Err(store_error(self, "look for", from, e)),
         };
-        match self.inner.copy(&Path::from(from), &Path::from(to)).await {
-            Ok(()) => {}
-            Err(StoreError::NotFound { .. }) => return Ok(false),
-            Err(e) => {
-                // A store that cannot copy, or not something that large.
-                tracing::debug!("{from}: {e}");
-                self.copy_through(from, to, meta.size).await?;
+        // What `object_store` makes in a folder is a second name of the same file: both are as old as the younger one, and to
+        // move one onto the other does nothing (POSIX), so what was brought back could not be collected again.
+        let copied =
+            if self.is_local() { None } else { Some(self.inner.copy(&Path::from(from), &Path::from(to)).await) };
+        match copied {
+            Some(Ok(())) => {}
+            Some(Err(StoreError::NotFound { .. })) => return Ok(false),
+            // A folder, or a store that cannot copy, or not something that large.
+            other => {
+                tracing::debug!("{from} is read and written: {other:?}");
+                match self.copy_through(from, to, meta.size).await {
+                    Err(e) if is_absent(&e) => return Ok(false),
+                    done => done?,
+                }
             }
         }
         match self.inner.head(&Path::from(to)).await {

@@ -2,6 +2,7 @@
 //! rivals do to it.
 
 mod crash;
+mod folder;
 mod histories;
 mod readers;
 

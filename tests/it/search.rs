@@ -209,6 +209,45 @@ async fn a_damaged_bundle_is_named_wherever_the_damage_is_and_a_writer_makes_it_
     assert_eq!(found(&world, "").await.len(), 3);
 }
 
+/// The index of a search is made of the packages: that a part of it is gone, or is not whole, is no reason to publish nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_that_is_gone_or_cut_short_stops_no_writer_and_is_made_anew() {
+    let world = World::new().await;
+    // Of one that is so large a writer reads parts.
+    let digits =
+        |i: u32| (0..4).map(move |j| super::support::second_reader::hex(&[i, j].map(u32::to_be_bytes).concat()));
+    let texts: Vec<_> = (0..5000).map(|i| (format!("some-{i}"), digits(i).collect::<Vec<_>>().join(" "))).collect();
+    let lines: Vec<_> = texts.iter().map(|(name, text)| (name.as_str(), "1.0.0", "-", &text[..200])).collect();
+    list(&world, "many.jsonl", &lines);
+    world.build().await.unwrap();
+    let base = || {
+        let snapshot = world.snapshot(world.found().generation);
+        let link = &snapshot["search"][0]["link"];
+        (format!("blobs/sha256/{}", link["sha256"].as_str().unwrap()), link["size"].as_u64().unwrap())
+    };
+    assert!(base().1 > 1 << 20, "{:?}", base());
+    let some = PackageId::new(Kind::Pack, &"some-1".parse().unwrap()).unwrap();
+    for (i, left) in [None, Some(0), Some(1000), Some(base().1 - 1), None].into_iter().enumerate() {
+        let (key, _) = base();
+        let bytes = world.referee.objects()[&key].clone();
+        match left {
+            None => world.referee.lose(&key).await,
+            Some(left) => world.referee.plant(&key, &bytes[..usize::try_from(left).unwrap()]).await,
+        }
+        if i == 4 {
+            world.registry().yank(&some, &"1.0.0".parse().unwrap(), None, &world.options).await.unwrap();
+        } else {
+            list(&world, &format!("{i}.jsonl"), &[(&format!("new-{i}"), "1.0.0", "-", "One more")]);
+            world.build().await.unwrap();
+        }
+        assert_ne!(base().0, key, "{left:?}");
+        // The generations before are not mended by it.
+        world.referee.plant(&key, &bytes).await;
+        assert_sound(&world).await;
+    }
+    assert_eq!(found(&world, "new").await.len(), 4);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn many_tasks_ask_at_once_and_large_answers_stream() {
     use futures::{StreamExt as _, TryStreamExt as _};

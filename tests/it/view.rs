@@ -108,7 +108,7 @@ async fn a_build_writes_what_changed_after_the_checkpoint_and_an_unchanged_one_n
         ["views/plain", "index/crate/al/ph/alpha", "views/plain", "views/cargo", "cargo/al/ph/alpha", "views/cargo"];
     assert_eq!(views, want);
     // A generation with nothing new in it costs the views nothing.
-    world.registry().refresh(&world.options).await.unwrap();
+    world.registry().refresh(&world.options).await.and_then(Report::require_views).unwrap();
     assert!(!world.referee.take_writes().iter().any(|k| rules::is_view(k)));
     require_right(&world).await;
 }
@@ -162,7 +162,7 @@ async fn what_a_dead_run_wrote_is_found_also_where_nothing_has_changed_since() {
     let file = fork.take_writes().iter().position(|k| k == "cargo/al/ph/alpha").unwrap();
 
     world.referee.set_fault(Some(Fault::DieAfter(file)));
-    let e = world.registry().yank(&id, &version, None, &world.options).await.unwrap_err();
+    let e = world.registry().yank(&id, &version, None, &world.options).await.unwrap().view_error.unwrap();
     assert!(e.to_string().contains("the view cargo is not up to date"), "{e}");
     world.referee.set_fault(None);
     assert_ne!(shown(&world.referee.objects()), before, "the dead run has written the file");
@@ -194,7 +194,7 @@ async fn a_slower_run_never_takes_the_place_of_a_newer_state() {
         }
         world.referee.expect_a_crowd();
         world.referee.before(at, move || async move {
-            rival.build(&[folder], &options).await.unwrap();
+            rival.build(&[folder], &options).await.and_then(Report::require_views).unwrap();
         });
         let report = world.build().await.unwrap();
         assert_eq!(report.views[0].generation, report.generation + 1, "{at}: it shows what the rival published");
@@ -218,7 +218,7 @@ async fn jobs_that_race_leave_the_views_of_the_newest_state() {
         let file = world.add_crate("alpha", &format!("1.{writer}.0"), "a");
         std::fs::rename(&file, folder.join("alpha.crate")).unwrap();
         let (registry, options) = (world.registry(), world.options.clone());
-        tasks.push(tokio::spawn(async move { registry.build(&[folder], &options).await }));
+        tasks.push(tokio::spawn(async move { registry.build(&[folder], &options).await?.require_views() }));
     }
     for task in tasks {
         task.await.unwrap().unwrap();
@@ -280,13 +280,13 @@ async fn a_view_of_a_collected_state_is_made_whole() {
         world.referee.pass(Duration::from_secs(10 * 86_400));
         let mut gc = GcOptions::at(world.options.now);
         gc.keep = 1;
-        world.registry().refresh(&world.options).await.unwrap();
+        world.registry().refresh(&world.options).await.and_then(Report::require_views).unwrap();
         world.registry().collect(&gc).await.unwrap();
     }
     let views: Vec<_> = world.referee.objects().into_keys().filter(|k| rules::is_view(k)).collect();
     assert_eq!(views, ["index/crate/al/ph/alpha", "views/plain"], "a collection leaves views alone");
     world.options.views = with;
-    let report = world.registry().refresh(&world.options).await.unwrap();
+    let report = world.registry().refresh(&world.options).await.and_then(Report::require_views).unwrap();
     assert_eq!((report.views[0].whole, report.views[0].files), (true, 1));
     // It was looked for, and that is how it was found out.
     world.referee.forgive_late_reads();

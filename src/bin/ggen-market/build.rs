@@ -82,7 +82,7 @@ pub(crate) fn require_private_key(writing: &Writing, sources: &[PathBuf]) -> Res
 }
 
 /// Tells what was published and what was not.
-pub(crate) fn tell(ui: &Ui, report: Report, dry_run: bool, began: Instant) -> Result<Code, Failure> {
+pub(crate) fn tell(ui: &Ui, mut report: Report, dry_run: bool, began: Instant) -> Result<Code, Failure> {
     for refusal in &report.refused {
         let mut message = Message::from(&refusal.error);
         message.at(&refusal.place.to_string());
@@ -95,13 +95,14 @@ pub(crate) fn tell(ui: &Ui, report: Report, dry_run: bool, began: Instant) -> Re
     let code = if report.refused.is_empty() { Code::Done } else { Code::Refused };
     let seconds = began.elapsed().as_secs_f64();
     let summary = summary(&report, dry_run, seconds);
+    let view_error = report.view_error.take();
     if ui.json {
         ui.document(&document(report, dry_run, seconds))?;
     } else if dry_run {
         ui.table(&["CHANGE", "PACKAGE", "VERSION"], &json::change_rows(&report.changes))?;
     }
     ui.note(&summary);
-    Ok(code)
+    view_error.map_or(Ok(code), |e| Err(e.into()))
 }
 
 /// `12 releases added, 3 unchanged, 1 refused; generation 5; 14 objects, 1.2 MB written in 0.4 s`.

@@ -31,6 +31,7 @@ struct Document<'a> {
     restored: u64,
     trash: Amount,
     purged: Amount,
+    leftovers: Amount,
     unknown: u64,
 }
 
@@ -87,6 +88,10 @@ fn tell(settings: &Settings, report: &GcReport, dry_run: bool) {
     if report.trash.objects > 0 {
         ui.note(&format!("in the trash: {}", amount(report.trash)));
     }
+    if report.leftovers.objects > 0 {
+        let files = format!("{}, {}", count(report.leftovers.objects, "file"), bytes(report.leftovers.bytes));
+        ui.note(&format!("{would}removed, since runs that were killed left them half written: {files}"));
+    }
     if report.unknown > 0 {
         ui.note(&format!("left alone, since they are not of a registry: {}", count(report.unknown, "key")));
     }
@@ -108,6 +113,7 @@ fn document(report: &GcReport, dry_run: bool) -> Document<'_> {
         restored: report.restored,
         trash: amount(report.trash),
         purged: amount(report.purged),
+        leftovers: amount(report.leftovers),
         unknown: report.unknown,
     }
 }

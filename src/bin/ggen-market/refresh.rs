@@ -22,5 +22,5 @@ pub(crate) async fn run(args: &Refresh, settings: &Settings) -> Result<Code, Fai
     if settings.ui.json {
         settings.ui.document(&Document { generation, expires })?;
     }
-    Ok(Code::Done)
+    report.view_error.map_or(Ok(Code::Done), |e| Err(e.into()))
 }

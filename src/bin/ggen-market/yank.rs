@@ -34,14 +34,16 @@ pub(crate) async fn yank(args: &Yank, settings: &Settings) -> Result<Code, Failu
     let writing = settings.writer(&args.release.writer)?;
     let (package, version) = release(&args.release.package, &writing).await?;
     let report = writing.registry.yank(&package, &version, reason, &writing.options).await?;
-    done(settings, &package, version, &report, report.yanked > 0, "yanked")
+    let changed = report.yanked > 0;
+    done(settings, &package, version, report, changed, "yanked")
 }
 
 pub(crate) async fn unyank(args: &Unyank, settings: &Settings) -> Result<Code, Failure> {
     let writing = settings.writer(&args.writer)?;
     let (package, version) = release(&args.package, &writing).await?;
     let report = writing.registry.unyank(&package, &version, &writing.options).await?;
-    done(settings, &package, version, &report, report.unyanked > 0, "unyanked")
+    let changed = report.unyanked > 0;
+    done(settings, &package, version, report, changed, "unyanked")
 }
 
 /// Which release is meant. A bare name is looked up, since it may be that of a pack and of a crate.
@@ -60,7 +62,7 @@ fn done(
     settings: &Settings,
     package: &PackageId,
     version: Version,
-    report: &Report,
+    report: Report,
     changed: bool,
     what: &str,
 ) -> Result<Code, Failure> {
@@ -73,5 +75,5 @@ fn done(
     if settings.ui.json {
         settings.ui.document(&Document { package: Which::id(package), version, changed, generation })?;
     }
-    Ok(Code::Done)
+    report.view_error.map_or(Ok(Code::Done), |e| Err(e.into()))
 }

@@ -178,7 +178,9 @@ impl Attempt<'_> {
             let dependents = dependents.remove(&label).flatten();
             Wanted { downloads: known.get(&*label).copied(), label, package, dependents }
         });
-        let wanted = wanted.collect();
+        let mut wanted: Vec<Wanted> = wanted.collect();
+        // In the order in which details stand: few of their leaves are at hand at once.
+        wanted.sort_by_cached_key(|w| Sha256::of(w.label.as_bytes()));
         written!(self.write_pages(registry, maker, wanted, (false, &mut None)).await?);
         written!(self.write_laid(registry, maker, laid).await?);
         written!(self.write(registry, files, false).await?);

@@ -143,7 +143,7 @@ fn every_verb_prints_one_json_document() {
     let gc = members(&["gc", "--dry-run", "--json"]);
     assert_eq!(
         gc,
-        "collected dry_run generation keeps live marked pins purged ready restored spared trash unknown young"
+        "collected dry_run generation keeps leftovers live marked pins purged ready restored spared trash unknown young"
     );
     assert_eq!(members(&["key", "--json"]), "hex key origin");
 }

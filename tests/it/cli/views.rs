@@ -1,6 +1,7 @@
 //! Views by way of the command line.
 
 use super::{ORIGIN, Sandbox};
+use serde_json::json;
 
 const PUBLIC: &str = "https://packages.example.com/ggen";
 
@@ -77,6 +78,38 @@ fn views_can_be_made_anew_and_chosen_for_one_run() {
     s.run(&["views", "--views", "carog"])
         .code(2)
         .says(&["there is no view \"carog\"", "known: plain, cargo, ggen, site"]);
+}
+
+/// What was committed stands, whatever becomes of the views; and nobody would be told of a refusal a second time.
+#[test]
+fn what_was_published_and_refused_is_told_also_where_a_view_fails() {
+    let s = with_views("[\"plain\", \"cargo\"]");
+    s.write("registry/index", "in the way of a folder");
+    s.a_crate("hello", "1.2.0", "Says hello again");
+    s.write("packages/broken-1.0.0.crate", "no archive");
+    let failed = ["error: the view plain is not up to date", "the next run brings the view up to date"];
+    let run = s.run(&["build", "--source", "packages", "--json"]).code(1).says(&failed);
+    let run =
+        run.says(&["refused: packages/broken-1.0.0.crate", "1 release added, 3 unchanged, 1 refused; generation 2"]);
+    let told = run.json();
+    assert_eq!((&told["added"], &told["committed"], &told["generation"]), (&1.into(), &true.into(), &2.into()));
+    assert_eq!((&told["refused"][0]["path"], &told["views"]), (&"packages/broken-1.0.0.crate".into(), &json!([])));
+    assert!(
+        run.err.find("refused:") < run.err.find("error:") && run.err.trim_end().ends_with("up to date"),
+        "{}",
+        run.err
+    );
+
+    let run = s.run(&["yank", "hello@1.1.0", "--json"]).code(1).says(&failed);
+    assert_eq!(run.says(&["hello@1.1.0 is yanked; generation 3"]).json()["changed"], true);
+    let run = s.run(&["refresh", "--json"]).code(1).says(&failed);
+    assert_eq!(run.says(&["generation 4 holds until"]).json()["generation"], 4);
+    // A view that could be written before the one that fails is told of, too.
+    std::fs::rename(s.path("registry/index"), s.path("registry/cargo")).unwrap();
+    let run = s.run(&["build", "--source", "packages", "--json"]).code(1).says(&["error: the view cargo is not"]);
+    assert_eq!((&run.json()["views"][0]["view"], run.json()["views"].as_array().unwrap().len()), (&"plain".into(), 1));
+    std::fs::remove_file(s.path("registry/cargo")).unwrap();
+    s.run(&["build", "--source", "packages"]).code(3).says(&["files of views"]);
 }
 
 #[test]

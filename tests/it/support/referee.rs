@@ -313,7 +313,10 @@ impl Referee {
             Some(GetRange::Offset(from)) => *from..meta.size,
             Some(GetRange::Suffix(last)) => meta.size.saturating_sub(*last)..meta.size,
         };
-        let bytes = state.objects[&key][range.start as usize..range.end as usize].to_vec();
+        let Some(bytes) = state.objects[&key].get(range.start as usize..range.end as usize) else {
+            return Err(Error::Generic { store: "referee", source: "that range is behind the end".into() });
+        };
+        let bytes = bytes.to_vec();
         let payload = GetResultPayload::Stream(futures::stream::iter([Ok(bytes.into())]).boxed());
         Ok(GetResult { payload, meta, range, attributes: Default::default(), extensions: Default::default() })
     }

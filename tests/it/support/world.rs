@@ -72,8 +72,9 @@ impl World {
         self.dir.path().join("packages")
     }
 
+    /// Publishes what there is. Views that are asked for have to come along.
     pub(crate) async fn build(&self) -> Result<Report> {
-        self.registry().build(&[self.sources()], &self.options).await
+        self.registry().build(&[self.sources()], &self.options).await.and_then(Report::require_views)
     }
 
     /// Writes a real `.crate`, as cargo packs one.

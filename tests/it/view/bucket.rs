@@ -34,7 +34,7 @@ async fn jobs_that_race_in_a_bucket_leave_the_views_of_the_newest_state() {
             let pack = world.add_pack("gamma", &format!("1.{writer}.0+build.{writer}"), "t");
             fs::rename(pack, folder.join("gamma")).unwrap();
             let (registry, options) = (registry(&format!("writer-{writer}")), world.options.clone());
-            tokio::spawn(async move { registry.build(&[folder], &options).await })
+            tokio::spawn(async move { registry.build(&[folder], &options).await?.require_views() })
         })
         .collect();
     for task in tasks {

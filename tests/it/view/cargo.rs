@@ -71,7 +71,8 @@ impl Desk {
     }
 
     async fn build(&self) -> Report {
-        let report = self.registry.build(&[self.world.sources()], &self.options).await.unwrap();
+        let report =
+            self.registry.build(&[self.world.sources()], &self.options).await.and_then(Report::require_views).unwrap();
         assert!(report.refused.is_empty(), "{:?}", report.refused);
         report
     }
@@ -126,7 +127,11 @@ impl Desk {
     async fn yank(&self, spec: &str) {
         let spec: PackageSpec = spec.parse().unwrap();
         let id = spec.candidates().unwrap().remove(0);
-        self.registry.yank(&id, &spec.version.unwrap(), None, &self.options).await.unwrap();
+        self.registry
+            .yank(&id, &spec.version.unwrap(), None, &self.options)
+            .await
+            .and_then(Report::require_views)
+            .unwrap();
     }
 }
 

@@ -1,11 +1,12 @@
 //! The web site: every link leads somewhere, one release touches few files, and what strangers write does nothing.
 
+mod reads;
 mod text;
 
 use super::{PUBLIC, counts, require_right, shown, world_with};
 use crate::support::{referee::Fault, second_reader::Objects, tarball::Tarball, world::World};
 use ggen_marketplace::{
-    BuildOptions, CargoDependencies, Theme, View,
+    BuildOptions, CargoDependencies, Report, Theme, View,
     package::{Kind, PackageId, PackageName, PackageSpec, Timestamp},
 };
 use std::{collections::BTreeSet, fs, sync::Arc};
@@ -225,7 +226,7 @@ async fn one_release_more_touches_what_shows_it_and_nothing_else() {
     assert!(text(&world, "p/crate/alpha.html").contains("../../p/crate/delta.html"));
     // Nothing new costs the site nothing.
     world.build().await.unwrap();
-    world.registry().refresh(&world.options).await.unwrap();
+    world.registry().refresh(&world.options).await.and_then(Report::require_views).unwrap();
     assert!(!world.referee.take_writes().iter().any(|k| crate::support::rules::is_view(k)));
     require_right(&world).await;
 }
@@ -239,20 +240,25 @@ async fn a_yank_and_a_removal_are_shown_with_their_reasons() {
     let world = sample().await;
     let id = |spec: &str| spec.parse::<PackageSpec>().unwrap().candidates().unwrap().remove(0);
     let (alpha, version) = (id("crate:alpha"), "1.0.0".parse().unwrap());
-    world.registry().yank(&alpha, &version, Some("it <eats> files"), &world.options).await.unwrap();
+    world
+        .registry()
+        .yank(&alpha, &version, Some("it <eats> files"), &world.options)
+        .await
+        .and_then(Report::require_views)
+        .unwrap();
     let page = text(&world, "p/crate/alpha.html");
     assert!(page.contains("it &lt;eats&gt; files") && page.contains("Yanked"), "{page}");
     assert!(text(&world, "k/json.html").contains("is-yanked"));
     assert!(text(&world, "p/crate/alpha.atom").contains("<summary>Yanked: it &lt;eats&gt; files</summary>"));
     assert!(!text(&world, "index.html").contains("p/crate/alpha.html"), "what is yanked is nothing to begin with");
     require_right(&world).await;
-    world.registry().unyank(&alpha, &version, &world.options).await.unwrap();
+    world.registry().unyank(&alpha, &version, &world.options).await.and_then(Report::require_views).unwrap();
     require_right(&world).await;
 
     let mut options = world.options.clone();
     options.delete = true;
     fs::remove_file(world.sources().join("alpha-1.0.0.crate")).unwrap();
-    world.registry().build(&[world.sources()], &options).await.unwrap();
+    world.registry().build(&[world.sources()], &options).await.and_then(Report::require_views).unwrap();
     let page = text(&world, "p/crate/alpha.html");
     assert!(page.contains("removed") && !page.contains("cargo add") && !page.contains("blobs/sha256"), "{page}");
     // Its category is empty: the page of it says that there is nothing, and nothing leads to it.
@@ -318,7 +324,12 @@ async fn a_release_costs_the_same_however_many_packages_have_its_words() {
             costs.push(site.bytes);
         }
         // The best of all leaves, and another one takes its place.
-        world.registry().yank(&id(0), &"1.0.0".parse().unwrap(), None, &world.options).await.unwrap();
+        world
+            .registry()
+            .yank(&id(0), &"1.0.0".parse().unwrap(), None, &world.options)
+            .await
+            .and_then(Report::require_views)
+            .unwrap();
         let best = text(&world, "search/t-ont.json");
         assert!(best.find("crate/common1\"").is_some() && !best.contains("crate/common0\""), "{best}");
         require_right(&world).await;
@@ -397,7 +408,8 @@ async fn whatever_a_dead_run_wrote_of_the_site_is_put_right() {
         let version = "1.0.0".parse().unwrap();
         world.referee.take_writes();
         world.referee.set_fault(Some(Fault::DieAfter(step)));
-        let died = world.registry().yank(&id, &version, None, &world.options).await.is_err();
+        let died =
+            world.registry().yank(&id, &version, None, &world.options).await.and_then(Report::require_views).is_err();
         world.referee.set_fault(None);
         let without = BuildOptions::at(world.options.now);
         // Where the death was before the commit, there is nothing to take back.
