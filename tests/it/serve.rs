@@ -14,13 +14,13 @@ const FOREVER: &str = "public, max-age=31536000, immutable";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// A running server; it stops when it is dropped.
-struct Running {
-    address: SocketAddr,
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     ended: tokio::task::JoinHandle<()>,
 }
 
-async fn start(s: &Sandbox, change: impl FnOnce(&mut ServeOptions)) -> Running {
+pub(crate) async fn start(s: &Sandbox, change: impl FnOnce(&mut ServeOptions)) -> Running {
     let mut options = ServeOptions::default();
     change(&mut options);
     let server = FileServer::bind(&s.path("registry"), options).await.unwrap();
@@ -187,7 +187,17 @@ async fn text_of_views_is_compressed_for_those_who_ask_under_a_tag_of_its_own() 
 async fn nothing_can_be_written_and_nothing_else_can_be_read() {
     let s = Sandbox::published();
     let blob = blobs(&s).remove(0);
-    for path in ["gc/boundary", "doctor/x/y", "notes.txt", ".hidden", "index/.hidden", "checkpoint#1", "log/x"] {
+    for path in [
+        "gc/other",
+        "trash/x",
+        "views/cargo",
+        "doctor/x/y",
+        "notes.txt",
+        ".hidden",
+        "index/.hidden",
+        "checkpoint#1",
+        "log/x",
+    ] {
         s.write(&format!("registry/{path}"), "private");
     }
     s.write("outside", "private");
@@ -209,7 +219,10 @@ async fn nothing_can_be_written_and_nothing_else_can_be_read() {
     let zeros = format!("/blobs/sha256/{}", "0".repeat(64));
     let more = [format!("{blob}%231"), format!("{blob}/"), format!("{blob}/../../../notes.txt"), zeros];
     for path in [
-        "/gc/boundary",
+        "/gc/other",
+        "/gc/",
+        "/trash/x",
+        "/views/cargo",
         "/doctor/x/y",
         "/notes.txt",
         "/.hidden",
@@ -220,9 +233,9 @@ async fn nothing_can_be_written_and_nothing_else_can_be_read() {
         "/log/",
         "/blobs/sha256/",
         "/checkpoint/",
-        "//gc/boundary",
-        "/index/../gc/boundary",
-        "/index/%2e%2e/gc/boundary",
+        "//gc/other",
+        "/index/../gc/other",
+        "/index/%2e%2e/gc/other",
         "/../ggen-market.key",
         "/index/..%2f..%2fggen-market.key",
         "/index/..%5c..%5cggen-market.key",

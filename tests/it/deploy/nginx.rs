@@ -48,7 +48,7 @@ impl Answer {
 
 impl Nginx {
     /// Writes the template for a free port of this machine and for that path, and runs it.
-    fn start(program: &str, s: &mut Sandbox, path: &str) -> Self {
+    pub(crate) fn start(program: &str, s: &mut Sandbox, path: &str) -> Self {
         Self::start_with(program, s, path, &|_| {})
     }
 
@@ -244,9 +244,17 @@ fn nothing_can_be_written_and_nothing_else_can_be_read() {
     let Some(program) = program() else { return };
     let mut s = Sandbox::published();
     let blob = blobs(&s).remove(0);
-    for path in
-        ["gc/boundary", "trash/x", "doctor/x/y", "notes.txt", ".hidden", "checkpoint#1", "log/0000000002#1", "log/x"]
-    {
+    for path in [
+        "gc/other",
+        "trash/x",
+        "doctor/x/y",
+        "views/cargo",
+        "notes.txt",
+        ".hidden",
+        "checkpoint#1",
+        "log/0000000002#1",
+        "log/x",
+    ] {
         s.write(&format!("registry/{path}"), "private");
     }
     s.write(&format!("registry{blob}#1"), "half of it");
@@ -260,7 +268,10 @@ fn nothing_can_be_written_and_nothing_else_can_be_read() {
     }
     let more = [format!("{blob}%231"), format!("{blob}/"), blob.to_uppercase(), format!("{blob}/../../../notes.txt")];
     for path in [
-        "/gc/boundary",
+        "/gc/other",
+        "/gc/",
+        "/gc/boundary/",
+        "/views/cargo",
         "/trash/x",
         "/doctor/x/y",
         "/notes.txt",
@@ -273,9 +284,9 @@ fn nothing_can_be_written_and_nothing_else_can_be_read() {
         "/blobs/",
         "/blobs/sha256/",
         "/checkpoint/",
-        "//gc/boundary",
-        "/index/../gc/boundary",
-        "/index/%2e%2e/gc/boundary",
+        "//gc/other",
+        "/index/../gc/other",
+        "/index/%2e%2e/gc/other",
         "/../ggen-market.key",
         "/blobs/sha256/../../../ggen-market.key",
         "/index/..%2f..%2fggen-market.key",
@@ -291,7 +302,7 @@ fn nothing_can_be_written_and_nothing_else_can_be_read() {
         assert!(matches!(answer.status, 400 | 404), "{path}: {}", answer.status);
         assert_ne!(answer.header("cache-control"), Some(FOREVER), "{path}");
     }
-    assert_eq!(s.read("registry/gc/boundary"), "private");
+    assert_eq!(s.read("registry/gc/other"), "private");
     assert!(!s.path("registry/new").exists() && !s.path("registry/log/0000000002").exists());
 }
 
