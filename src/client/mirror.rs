@@ -231,6 +231,7 @@ impl Run {
     async fn part(&self, state: &State, only: &[Pattern], strict: bool) -> Result<Closure> {
         let mut part = closure(
             (&state.top, &state.details),
+            self.copier.source.origin(),
             only,
             self.copier.to.parallel(),
             |entry| async move { self.copier.node(&entry).await },

@@ -3,6 +3,7 @@
 mod built;
 mod host;
 mod lines;
+mod packaged;
 mod real;
 
 use crate::support::{cargo::real_cargo, http::Manner, tarball::Tarball, world::World};
