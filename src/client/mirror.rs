@@ -116,6 +116,7 @@ impl Client {
         options.only.sort();
         options.only.dedup();
         // Past every cache: what is copied comes from the source itself.
+        self.online("a registry that is to be copied")?;
         let source = self.without_caches();
         let head = source.newest_here().await?;
         let there = There::look(&source, to).await?;
