@@ -35,7 +35,8 @@ pub(super) struct Web {
 }
 
 impl Web {
-    /// A registry at that URL, or the object there. User and password of the URL become an `Authorization` for its host.
+    /// A registry at that URL, or the object there. User and password of the URL become an `Authorization` for its host, under
+    /// the same rules as any other.
     pub(super) fn new(url: &Url, exact: bool, transport: &Arc<Transport>, clock: &Clock) -> Self {
         let mut base = url.clone();
         base.set_fragment(None);
