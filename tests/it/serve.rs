@@ -61,6 +61,15 @@ fn ask(to: SocketAddr, method: &str, path: &str, headers: &[&str]) -> Answer {
     Answer { status, headers: lines.filter_map(header).collect(), body: bytes[end + 4..].to_vec() }
 }
 
+/// The status of a checkpoint, over a connection that may have to wait for its turn.
+fn ask_once(to: SocketAddr) -> u16 {
+    let mut stream = TcpStream::connect(to).unwrap();
+    stream.write_all(b"GET /checkpoint HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = Vec::new();
+    stream.read_to_end(&mut text).unwrap();
+    std::str::from_utf8(&text[9..12]).unwrap().parse().unwrap()
+}
+
 fn blobs(s: &Sandbox) -> Vec<String> {
     let all = std::fs::read_dir(s.path("registry/blobs/sha256")).unwrap();
     all.map(|e| format!("/blobs/sha256/{}", e.unwrap().file_name().to_str().unwrap())).collect()
@@ -289,6 +298,64 @@ async fn connections_are_bounded_and_silent_ones_are_closed() {
     let mut rest = Vec::new();
     let _ = full.read_to_end(&mut rest);
     assert!(rest.len() < large.len(), "the answer that nobody took was broken off");
+}
+
+/// Whatever it is that nobody takes: many short answers, or one that was compressed in memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_asks_and_never_reads_is_let_go() {
+    let s = Sandbox::published();
+    // Hardly compresses, so that the answer is larger than what the system keeps for a connection.
+    let text = crate::transport::noise(8 << 20);
+    s.write("registry/index.json", &text);
+    let ask = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n");
+    for (what, times) in [("/nothing", 500_000), ("/checkpoint", 500_000), ("/index.json", 1)] {
+        let server = start(&s, |o| (o.connections, o.idle) = (1, Duration::from_millis(400))).await;
+        let mut greedy = TcpStream::connect(server.address).unwrap();
+        greedy.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
+        let lot = ask(what).repeat(times.min(1000));
+        for _ in 0..times.div_ceil(1000) {
+            if greedy.write_all(lot.as_bytes()).is_err() {
+                break;
+            }
+        }
+        let began = Instant::now();
+        let next = tokio::task::spawn_blocking(move || ask_once(server.address));
+        let next = tokio::time::timeout(Duration::from_secs(10), next).await;
+        assert_eq!(next.expect("there is room again").unwrap(), 200, "{what}");
+        assert!(
+            began.elapsed() > Duration::from_millis(100),
+            "{what}: it had been let go before: {:?}",
+            began.elapsed()
+        );
+        drop(greedy);
+    }
+}
+
+/// One that takes its time, and takes, is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_slowly_gets_all_of_it() {
+    let s = Sandbox::published();
+    let large = vec![7u8; 16 << 20];
+    let name = second_reader::hex(&large);
+    s.write(&format!("registry/blobs/sha256/{name}"), &large);
+    let server = start(&s, |o| o.idle = Duration::from_millis(500)).await;
+    let mut slow = TcpStream::connect(server.address).unwrap();
+    write!(slow, "GET /blobs/sha256/{name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut got = 0;
+    let mut piece = vec![0; 1 << 20];
+    let began = Instant::now();
+    loop {
+        let read = slow.read(&mut piece).unwrap();
+        if read == 0 {
+            break;
+        }
+        got += read;
+        if got < 12 << 20 {
+            std::thread::sleep(Duration::from_millis(100) * u32::try_from(read).unwrap() / (1 << 20));
+        }
+    }
+    assert!(got > large.len(), "{got} of {} bytes", large.len());
+    assert!(began.elapsed() > Duration::from_millis(900), "{:?}", began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
