@@ -331,6 +331,21 @@ async fn a_client_that_asks_and_never_reads_is_let_go() {
     }
 }
 
+/// As is one that asks for nothing: from the beginning, or any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_asks_for_nothing_is_let_go() {
+    let s = Sandbox::published();
+    let server = start(&s, |o| o.idle = Duration::from_millis(400)).await;
+    for asks in ["", "GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"] {
+        let mut silent = TcpStream::connect(server.address).unwrap();
+        silent.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        silent.write_all(asks.as_bytes()).unwrap();
+        let mut answers = Vec::new();
+        silent.read_to_end(&mut answers).expect("the server closes it");
+        assert_eq!(answers.starts_with(b"HTTP/1.1 404"), !asks.is_empty());
+    }
+}
+
 /// One that takes its time, and takes, is not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_reads_slowly_gets_all_of_it() {
