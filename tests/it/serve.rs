@@ -81,7 +81,9 @@ async fn every_object_is_served_as_what_it_is_and_under_a_tag_of_its_content() {
     let server = start(&s, |_| {}).await;
     let mut paths = blobs(&s);
     assert!(paths.len() > 5);
-    paths.extend(["/log/0000000000", "/log/0000000001", "/checkpoint"].map(Into::into));
+    let pointers = ["gc/boundary", "mirror.json"];
+    pointers.iter().for_each(|key| s.write(&format!("registry/{key}"), format!("what {key} holds\n")));
+    paths.extend(["/log/0000000000", "/log/0000000001", "/checkpoint", "/gc/boundary", "/mirror.json"].map(Into::into));
     for path in &paths {
         let stored = std::fs::read(s.path(&format!("registry{path}"))).unwrap();
         // Also where the reader would take it compressed: what is hashed or signed is not touched.

@@ -140,7 +140,9 @@ fn every_object_is_served_as_what_it_is() {
     let nginx = Nginx::start(program, &mut s, "");
     let mut paths = blobs(&s);
     assert!(paths.len() > 5);
-    paths.extend(["/log/0000000000", "/log/0000000001", "/checkpoint"].map(Into::into));
+    let pointers = ["gc/boundary", "mirror.json"];
+    pointers.iter().for_each(|key| s.write(&format!("registry/{key}"), format!("what {key} holds\n")));
+    paths.extend(["/log/0000000000", "/log/0000000001", "/checkpoint", "/gc/boundary", "/mirror.json"].map(Into::into));
     for path in paths {
         // Also where the reader would take it compressed: what is hashed is not touched.
         for answer in [nginx.get(&path), nginx.ask("GET", &path, &["Accept-Encoding: gzip, br, zstd"])] {
@@ -155,6 +157,8 @@ fn every_object_is_served_as_what_it_is() {
                 p if p.starts_with("/log/") => (TEXT, FOREVER),
                 _ => (TEXT, "no-cache"),
             };
+            // By a time and a size, what is replaced twice within a second would pass for the one before.
+            assert_eq!(answer.header("etag").is_some(), cache == FOREVER, "{path}");
             assert_eq!(answer.header("content-type"), Some(kind), "{path}");
             assert_eq!(answer.header("cache-control"), Some(cache), "{path}");
         }
