@@ -2,10 +2,10 @@
 
 use super::{Client, SnapshotReader};
 use crate::{
-    Error, ErrorKind, Result,
-    format::{ChangedRelease, Changes, Line, PackageLines, ReleaseChange, Snapshot, keys, limits},
+    Error, ErrorKind, Result, cpu,
+    format::{self, ChangedRelease, Changes, Line, PackageLines, ReleaseChange, Snapshot, keys, limits},
     index::{self, Missing, Nodes},
-    package::{Sha256, Timestamp, Version},
+    package::{Link, Sha256, Timestamp, Version},
     store::{Answered, is_absent, may_be_absent},
     trust::Slot,
 };
@@ -76,7 +76,12 @@ impl Client {
     }
 
     async fn at_snapshot(&self, sha256: &Sha256) -> Result<SnapshotReader> {
-        let (raw, link) = self.timed(self.inner.store.get_unsized(sha256, limits::NODE, limits::NODE_RAW)).await?;
+        let bytes = self.stored_unsized(sha256, limits::NODE).await?;
+        let size = bytes.len() as u64;
+        let raw = cpu::run(move || format::inflate(&bytes, limits::NODE_RAW))
+            .await
+            .map_err(|e| e.at(self.inner.store.place(&keys::blob(sha256))))?;
+        let link = Link { raw: Some(raw.len() as u64), sha256: *sha256, size };
         let place = || self.inner.store.place(&keys::blob(sha256));
         let snapshot = Snapshot::read(&raw).map_err(|e| e.at(place()))?;
         self.check_origin(&snapshot, &place())?;
@@ -155,7 +160,7 @@ impl Client {
 
     pub(super) async fn slot(&self, number: u64) -> Result<Slot> {
         let key = keys::slot(number);
-        let store = &self.inner.store;
+        let store = self.online(&key)?;
         let open =
             |bytes, place: &str| Slot::open(bytes, &self.inner.keys, number).map_err(|e| super::in_doubt(place, e));
         match self.timed(store.get_opened(&key, open)).await? {

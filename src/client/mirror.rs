@@ -116,6 +116,7 @@ impl Client {
         options.only.sort();
         options.only.dedup();
         // Past every cache: what is copied comes from the source itself.
+        self.online("a registry that is to be copied")?;
         let source = self.without_caches();
         let head = source.newest_here().await?;
         let there = There::look(&source, to).await?;
@@ -231,6 +232,7 @@ impl Run {
     async fn part(&self, state: &State, only: &[Pattern], strict: bool) -> Result<Closure> {
         let mut part = closure(
             (&state.top, &state.details),
+            self.copier.source.origin(),
             only,
             self.copier.to.parallel(),
             |entry| async move { self.copier.node(&entry).await },

@@ -377,15 +377,37 @@ impl Client {
         {
             return Ok(bytes);
         }
-        if self.inner.options.offline {
-            return Err(Error::new(ErrorKind::Unavailable, format!("{} is not in the cache", link.sha256))
-                .with_hint("run once without --offline"));
-        }
-        let bytes = self.timed(self.inner.store.get_linked(link, max)).await?;
+        let bytes = self.timed(self.online(link.sha256)?.get_linked(link, max)).await?;
         if let Some(disk) = &self.inner.disk {
             disk.put(link, &bytes);
         }
         Ok(bytes)
+    }
+
+    /// The same of one of which nobody has said how large it is.
+    async fn stored_unsized(&self, sha256: &Sha256, max: u64) -> Result<Bytes> {
+        if let Some(disk) = &self.inner.disk
+            && let Some(bytes) = disk.find(sha256, max)
+        {
+            return Ok(bytes);
+        }
+        let bytes = self.timed(self.online(sha256)?.get_unsized(sha256, max)).await?;
+        if let Some(disk) = &self.inner.disk {
+            disk.put(&Link { raw: None, sha256: *sha256, size: bytes.len() as u64 }, &bytes);
+        }
+        Ok(bytes)
+    }
+
+    /// The store, to be asked for something that is not at hand.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] where nothing is to be asked for.
+    fn online(&self, what: impl fmt::Display) -> Result<&Store> {
+        if self.inner.options.offline {
+            return Err(Error::new(ErrorKind::Unavailable, format!("{what} is not in the cache"))
+                .with_hint("run once without --offline"));
+        }
+        Ok(&self.inner.store)
     }
 
     /// A node of the index: from memory, from the disk, or from the store.

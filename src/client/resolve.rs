@@ -51,6 +51,8 @@ use tokio::task::JoinSet;
 #[must_use = "nothing is asked before `run`"]
 pub struct Resolver {
     client: Client,
+    /// Addresses of the client's own registry, besides those that it is read from.
+    aliases: Vec<String>,
     others: Vec<(String, Client)>,
     wants: Vec<Want>,
     overrides: Vec<Want>,
@@ -68,6 +70,7 @@ impl Client {
     pub fn resolve(&self) -> Resolver {
         Resolver {
             client: self.clone(),
+            aliases: Vec::new(),
             others: Vec::new(),
             wants: Vec::new(),
             overrides: Vec::new(),
@@ -145,9 +148,13 @@ impl Resolver {
     }
 
     /// Another registry, for dependencies that name it by its origin or by this address. No name is looked up in it
-    /// otherwise.
+    /// otherwise. Where it is this one at another place (a client with the same key), that address is one more that it is named by.
     pub fn registry(mut self, address: impl Into<String>, client: Client) -> Self {
-        self.others.push((address.into(), client));
+        if client.inner.keys.iter().any(|key| self.client.inner.keys.contains(key)) {
+            self.aliases.push(address.into());
+        } else {
+            self.others.push((address.into(), client));
+        }
         self
     }
 
@@ -196,13 +203,12 @@ impl Resolver {
     }
 
     fn question(self, wants: Vec<(Key, VersionReq)>, overrides: Vec<(Key, VersionReq)>) -> Question {
-        let clients = [(None, &self.client)].into_iter().chain(self.others.iter().map(|(a, c)| (Some(a), c)));
-        let registries: Vec<_> = clients
-            .map(|(alias, client)| RegistryNames {
-                origin: client.origin().to_owned(),
-                aliases: alias.cloned().into_iter().collect(),
-            })
-            .collect();
+        let names = |client: &Client, also: &[String]| RegistryNames {
+            origin: client.origin().to_owned(),
+            aliases: [client.inner.store.addresses().as_slice(), also].concat(),
+        };
+        let others = self.others.iter().map(|(alias, client)| names(client, std::slice::from_ref(alias)));
+        let registries: Vec<_> = std::iter::once(names(&self.client, &self.aliases)).chain(others).collect();
         let locked = self.locked.into_iter().filter_map(|p| {
             let (registry, _) = (0..).zip(&registries).find(|(_, r)| r.origin == p.registry)?;
             Some((Key { registry, id: p.id }, p.version))

@@ -121,7 +121,7 @@ impl Client {
         if let Some(tail) = self.inner.disk.as_ref().and_then(|d| d.get(&cited.tail)) {
             return Ok(Some(tail));
         }
-        let tail = self.timed(search::fetch_tail(&self.inner.store, cited)).await?;
+        let tail = self.timed(search::fetch_tail(self.online(cited.tail.sha256)?, cited)).await?;
         if let (Some(disk), Some(tail)) = (&self.inner.disk, &tail)
             && crate::format::check(tail, &cited.tail).is_ok()
         {

@@ -11,6 +11,9 @@ pub(crate) const BOUNDARY: &str = "gc/boundary";
 /// What a mirror says that it holds. Unsigned, and never believed.
 pub(crate) const MIRROR: &str = "mirror.json";
 
+/// What readers ask for by name, and what is replaced.
+pub(crate) const POINTERS: [&str; 3] = [CHECKPOINT, BOUNDARY, MIRROR];
+
 /// Where all immutable objects live.
 pub(crate) const BLOBS: &str = "blobs/sha256";
 

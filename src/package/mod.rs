@@ -1,6 +1,7 @@
 //! What a package is: its name, versions, digests, the record that describes a release, and how archives and manifests
 //! are read. No module here does network I/O, and none knows how a registry is stored.
 
+pub(crate) mod address;
 pub mod archive;
 mod detail;
 mod digest;

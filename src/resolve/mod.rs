@@ -154,7 +154,7 @@ pub(crate) struct Question {
 #[derive(Debug, Clone)]
 pub(crate) struct RegistryNames {
     pub(crate) origin: String,
-    /// Its addresses, as in a dependency's `registry`.
+    /// Its addresses, as in a dependency's `registry`; `https://` and the origin is one without being named.
     pub(crate) aliases: Vec<String>,
 }
 

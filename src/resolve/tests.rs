@@ -1,5 +1,7 @@
 //! Made-up graphs: what is found, what is not and why, and that nothing takes for ever.
 
+mod registries;
+
 use super::*;
 use crate::{
     format::{Line, PackageLines},

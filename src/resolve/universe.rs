@@ -1,7 +1,7 @@
 //! What is known of the registries so far.
 
 use super::{Candidates, Question, RegistryNames, solver::Edges};
-use crate::package::{PackageId, Version};
+use crate::package::{PackageId, Version, address};
 use pubgrub::Map;
 use smallvec::SmallVec;
 use std::{
@@ -165,8 +165,10 @@ impl Universe {
     /// another, and none at all to one that was not configured.
     pub(super) fn registry(&self, own: u16, named: Option<&str>) -> Option<u16> {
         let Some(named) = named else { return Some(own) };
-        let is = |r: &RegistryNames| r.origin == named || r.aliases.iter().any(|a| bare(a) == bare(named));
-        (0..).zip(&self.registries).find(|(_, r)| is(r)).map(|(number, _)| number)
+        address::meanings(named).find_map(|meant| {
+            let is = |r: &RegistryNames| address::is_of(meant, &r.origin, &r.aliases);
+            (0..).zip(&self.registries).find(|(_, r)| is(r)).map(|(number, _)| number)
+        })
     }
 
     pub(super) fn origin(&self, registry: u16) -> &str {
@@ -181,11 +183,6 @@ impl Universe {
             _ => format!("{} of {}", key.id, self.origin(key.registry)),
         }
     }
-}
-
-/// An address without what different programs put around it.
-fn bare(address: &str) -> &str {
-    address.strip_prefix("sparse+").unwrap_or(address).trim_end_matches('/')
 }
 
 impl fmt::Display for Id {

@@ -8,6 +8,7 @@
 mod conditions;
 mod file;
 mod path;
+mod socket;
 
 use crate::{
     Error, ErrorKind, Result,
@@ -30,16 +31,14 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
 };
 use path::{Kind, Object};
+use socket::Socket;
 use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
+    sync::Arc,
+    time::Duration,
 };
 use tokio::{net::TcpListener, sync::Semaphore};
 
@@ -149,15 +148,15 @@ impl FileServer {
                 }
             };
             let _ = stream.set_nodelay(true);
-            let progress = Arc::new(Progress::default());
-            let (folder, shared) = (Arc::clone(&self.folder), Arc::clone(&progress));
+            let (socket, waiting) = Socket::new(stream);
+            let folder = Arc::clone(&self.folder);
             let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-                let (folder, progress) = (Arc::clone(&folder), Arc::clone(&shared));
-                async move { Ok::<_, std::convert::Infallible>(answer(&folder, &progress, request).await) }
+                let folder = Arc::clone(&folder);
+                async move { Ok::<_, std::convert::Infallible>(answer(&folder, request).await) }
             });
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(self.options.idle).max_buf_size(PIECE);
-            let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+            let connection = graceful.watch(http.serve_connection(TokioIo::new(socket), service));
             let idle = self.options.idle;
             connections.spawn(async move {
                 tokio::select! {
@@ -166,7 +165,7 @@ impl FileServer {
                             tracing::debug!("a connection broke off: {e}");
                         }
                     }
-                    () = progress.stalls(idle) => tracing::debug!("a client took nothing for {} s", idle.as_secs()),
+                    () = waiting.too_long(idle) => tracing::debug!("a client took nothing for {} s", idle.as_secs()),
                 }
                 drop(place);
             });
@@ -176,66 +175,14 @@ impl FileServer {
     }
 }
 
-/// Whether a client still takes what it asked for. (hyper itself waits for ever.)
-#[derive(Debug)]
-struct Progress {
-    began: Instant,
-    /// When the last piece was handed over, in milliseconds; 0 while no answer is under way.
-    last: AtomicU64,
-}
-
-impl Default for Progress {
-    fn default() -> Self {
-        Self { began: Instant::now(), last: AtomicU64::new(0) }
-    }
-}
-
-impl Progress {
-    fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
-    }
-
-    fn piece(&self) {
-        self.last.store(self.now(), Ordering::Relaxed);
-    }
-
-    fn done(&self) {
-        self.last.store(0, Ordering::Relaxed);
-    }
-
-    /// Ends when an answer is under way of which nothing was taken for so long.
-    async fn stalls(&self, idle: Duration) {
-        loop {
-            tokio::time::sleep(idle / 4).await;
-            let last = self.last.load(Ordering::Relaxed);
-            if last > 0 && Duration::from_millis(self.now().saturating_sub(last)) > idle {
-                return;
-            }
-        }
-    }
-}
-
-/// Marks the end of an answer also where the client went away in the middle.
-struct UnderWay(Arc<Progress>);
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.done();
-    }
-}
-
-async fn answer(
-    folder: &Arc<Folder>,
-    progress: &Arc<Progress>,
-    request: Request<hyper::body::Incoming>,
-) -> Response<Body> {
+async fn answer(folder: &Arc<Folder>, request: Request<hyper::body::Incoming>) -> Response<Body> {
     let head = request.method() == Method::HEAD;
     let mut answer = if head || request.method() == Method::GET {
         match path::object(request.uri().path()) {
             None => trouble(StatusCode::NOT_FOUND),
             Some(object) => {
-                let (folder, headers, progress) = (Arc::clone(folder), request.headers().clone(), Arc::clone(progress));
-                let made = tokio::task::spawn_blocking(move || serve(&folder, &object, &headers, &progress));
+                let (folder, headers) = (Arc::clone(folder), request.headers().clone());
+                let made = tokio::task::spawn_blocking(move || serve(&folder, &object, &headers));
                 match made.await {
                     Ok(Ok(answer)) => answer,
                     Ok(Err(e)) => trouble(status_of(&e)),
@@ -298,7 +245,7 @@ struct Chosen {
 }
 
 /// Makes the answer for an object. Reads the file, so it is run where blocking is allowed.
-fn serve(folder: &Folder, object: &Object, asked: &HeaderMap, progress: &Arc<Progress>) -> io::Result<Response<Body>> {
+fn serve(folder: &Folder, object: &Object, asked: &HeaderMap) -> io::Result<Response<Body>> {
     let (mut file, size) = folder.file(&object.key)?;
     let negotiable = object.kind.compresses();
     let chosen = choose(&mut file, size, object.kind, negotiable && wants_gzip(asked, size))?;
@@ -343,7 +290,7 @@ fn serve(folder: &Folder, object: &Object, asked: &HeaderMap, progress: &Arc<Pro
     let length = range.end - range.start;
     answer.headers_mut().insert(header::CONTENT_LENGTH, length.into());
     file.seek(SeekFrom::Start(range.start))?;
-    *answer.body_mut() = pieces(file, length, progress);
+    *answer.body_mut() = pieces(file, length);
     Ok(answer)
 }
 
@@ -378,22 +325,19 @@ fn choose(file: &mut File, size: u64, kind: Kind, gzip: bool) -> io::Result<Chos
 
 /// So many bytes of a file from where it stands. One that has become shorter ends the connection: what was promised cannot
 /// be kept.
-fn pieces(file: File, length: u64, progress: &Arc<Progress>) -> Body {
-    progress.piece();
-    let under_way = UnderWay(Arc::clone(progress));
-    let state = (tokio::fs::File::from_std(file), length, under_way);
-    let stream = futures::stream::try_unfold(state, |(mut file, left, under_way)| async move {
+fn pieces(file: File, length: u64) -> Body {
+    let state = (tokio::fs::File::from_std(file), length);
+    let stream = futures::stream::try_unfold(state, |(mut file, left)| async move {
         if left == 0 {
             return Ok(None);
         }
-        under_way.0.piece();
         let mut piece = bytes::BytesMut::with_capacity(PIECE.min(usize::try_from(left).unwrap_or(PIECE)));
         let mut limited = tokio::io::AsyncReadExt::take(&mut file, left.min(PIECE as u64));
         let read = tokio::io::AsyncReadExt::read_buf(&mut limited, &mut piece).await?;
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        Ok(Some((piece.freeze(), (file, left - read as u64, under_way))))
+        Ok(Some((piece.freeze(), (file, left - read as u64))))
     });
     StreamBody::new(stream.map(|piece| piece.map(Frame::data))).boxed_unsync()
 }

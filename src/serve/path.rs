@@ -68,7 +68,7 @@ pub(super) fn object(path: &str) -> Option<Object> {
 }
 
 fn kind(key: &str) -> Option<Kind> {
-    if key == keys::CHECKPOINT {
+    if keys::POINTERS.contains(&key) {
         return Some(Kind::Stored(Class::Pointer, None));
     }
     if let Some(digest) = keys::parse_blob(key) {
@@ -125,6 +125,8 @@ mod tests {
         let blob = format!("/blobs/sha256/{}", "0f".repeat(32));
         let found = |path: &str| object(path).map(|o| (o.key, o.kind.content_type()));
         assert_eq!(found("/checkpoint"), Some(("checkpoint".into(), TEXT)));
+        assert_eq!(found("/gc/boundary"), Some(("gc/boundary".into(), TEXT)));
+        assert_eq!(found("/mirror.json"), Some(("mirror.json".into(), TEXT)));
         assert_eq!(found("/log/0000000001"), Some(("log/0000000001".into(), TEXT)));
         assert_eq!(found(&blob), Some((blob[1..].into(), "application/octet-stream")));
         for (path, key, kind) in [
@@ -148,7 +150,12 @@ mod tests {
             "checkpoint",
             "/checkpoint/",
             "/Checkpoint",
-            "/gc/boundary",
+            "/gc/",
+            "/gc/boundary/",
+            "/gc/other",
+            "/mirror.json/",
+            "/trash/x",
+            "/views/cargo",
             "/doctor/x",
             "/notes.txt",
             "/log/1",

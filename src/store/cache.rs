@@ -1,6 +1,9 @@
 //! The object cache on disk: immutable objects under their digest, as they were received.
 
-use crate::{Error, Result, format, package::Link};
+use crate::{
+    Error, Result, format,
+    package::{Link, Sha256},
+};
 use bytes::Bytes;
 use std::{
     fs,
@@ -114,6 +117,13 @@ impl DiskCache {
             return None;
         }
         Some(bytes)
+    }
+
+    /// The object of that digest, however large it is, up to a bound.
+    pub(crate) fn find(&self, sha256: &Sha256, max: u64) -> Option<Bytes> {
+        let link = Link { raw: None, sha256: *sha256, size: 0 };
+        let size = fs::metadata(self.path(&link)).ok()?.len();
+        if size > max { None } else { self.get(&Link { size, ..link }) }
     }
 
     pub(crate) fn put(&self, link: &Link, bytes: &[u8]) {

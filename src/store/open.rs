@@ -279,6 +279,11 @@ impl Store {
         }
     }
 
+    /// The addresses of the web servers that it is read from, without anything secret.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        self.mirrors.all().iter().filter(|m| m.is_web()).map(|m| m.place("")).collect()
+    }
+
     /// How messages call one of its objects.
     pub(crate) fn place(&self, key: &str) -> String {
         match self.path() {

@@ -285,15 +285,10 @@ impl Store {
         unpacked.await.map_err(|e| e.at(self.place(&keys::blob(&link.sha256))))
     }
 
-    /// Reads a compressed object of which only the digest is known, and gives the link that it turns out to have.
-    pub(crate) async fn get_unsized(&self, sha256: &Sha256, max: u64, max_raw: u64) -> Result<(Vec<u8>, Link)> {
-        let key = keys::blob(sha256);
-        let wanted = Wanted { key: key.clone(), sha256: *sha256, size: None, max };
-        let bytes = Download::new(&self.mirrors, wanted, true).collect().await?;
-        let link = Link { raw: None, sha256: *sha256, size: bytes.len() as u64 };
-        let raw = cpu::run(move || format::inflate(&bytes, max_raw)).await.map_err(|e| e.at(self.place(&key)))?;
-        let link = Link { raw: Some(raw.len() as u64), ..link };
-        Ok((raw, link))
+    /// Reads an object of which only the digest is known, as it is stored.
+    pub(crate) async fn get_unsized(&self, sha256: &Sha256, max: u64) -> Result<Bytes> {
+        let wanted = Wanted { key: keys::blob(sha256), sha256: *sha256, size: None, max };
+        Download::new(&self.mirrors, wanted, true).collect().await
     }
 
     /// Reads a node of a tree.

@@ -112,6 +112,26 @@ fn host_of(url: &Url) -> String {
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
+/// Whether a user or a password stands in a URL, which become an `Authorization`.
+pub(super) fn has_login(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
+/// What is secret does not go to that URL for all to read: over plain HTTP to no machine but this one.
+pub(super) fn require_private(url: &Url) -> Result<()> {
+    let loopback = match url.host() {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    if url.scheme() == "https" || loopback {
+        return Ok(());
+    }
+    let message = format!("authorization for {} would go over plain HTTP", host_of(url));
+    Err(Error::new(ErrorKind::Invalid, message).with_hint("use the https:// address of that host"))
+}
+
 impl fmt::Debug for TransportOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hosts: Vec<_> = self.credentials.iter().map(|c| &c.host).collect();
@@ -144,23 +164,17 @@ impl Transport {
         made.as_ref().map_err(|(kind, text)| Error::new(*kind, "cannot start an HTTP client").with_source(text.clone()))
     }
 
-    /// What is sent to a URL as `Authorization`.
+    /// What is sent to a URL as `Authorization`, besides what stands in the URL itself.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] where a secret would go over the network for all to read.
+    /// [`ErrorKind::Invalid`] where either would go over the network for all to read.
     pub(super) fn authorization(&self, url: &Url) -> Result<Option<HeaderValue>> {
         let host = host_of(url);
-        let Some(found) = self.options.credentials.iter().find(|c| c.host == host) else { return Ok(None) };
-        let loopback = match url.host() {
-            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-            Some(url::Host::Domain(name)) => name == "localhost",
-            None => false,
-        };
-        if url.scheme() != "https" && !loopback {
-            return Err(Error::new(ErrorKind::Invalid, format!("authorization for {host} would go over plain HTTP"))
-                .with_hint("use the https:// address of that host"));
+        let found = self.options.credentials.iter().find(|c| c.host == host);
+        if found.is_some() || has_login(url) {
+            require_private(url)?;
         }
+        let Some(found) = found else { return Ok(None) };
         let mut value = HeaderValue::from_str(&found.value)
             .map_err(|_| Error::new(ErrorKind::Invalid, format!("authorization for {host} cannot be sent")))?;
         value.set_sensitive(true);

@@ -35,7 +35,8 @@ pub(super) struct Web {
 }
 
 impl Web {
-    /// A registry at that URL, or the object there. User and password of the URL become an `Authorization` for its host.
+    /// A registry at that URL, or the object there. User and password of the URL become an `Authorization` for its host, under
+    /// the same rules as any other.
     pub(super) fn new(url: &Url, exact: bool, transport: &Arc<Transport>, clock: &Clock) -> Self {
         let mut base = url.clone();
         base.set_fragment(None);
@@ -294,17 +295,23 @@ fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
     (first <= last && total.is_none_or(|t| last < t)).then_some((first, total))
 }
 
-/// How long a server asks to be left alone: seconds, or a date (RFC 9110, section 10.2.3).
+/// As long as this is as long as for ever.
+const LONGEST_WAIT: u64 = 86_400;
+
+/// How long a server asks to be left alone: seconds, or a date (RFC 9110, section 10.2.3). At most a day: a time is reckoned
+/// with, and no clock holds what a server may ask for.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
+    let wait = |seconds: u64| Some(Duration::from_secs(seconds.min(LONGEST_WAIT)));
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        // More digits than a number has ask for longer than it says.
+        return wait(text.parse().unwrap_or(u64::MAX));
     }
     let date = |text: &str| chrono::DateTime::parse_from_rfc2822(text).ok();
     // By the server's own clock, where it tells it.
     let now = headers.get(header::DATE).and_then(|d| date(d.to_str().ok()?)).map(|d| d.timestamp());
     let now = now.unwrap_or_else(|| crate::package::Timestamp::now().unix());
-    u64::try_from(date(text)?.timestamp() - now).ok().or(Some(0)).map(Duration::from_secs)
+    wait(u64::try_from(date(text)?.timestamp() - now).unwrap_or(0))
 }
 
 /// What a web server is to those who write: nothing. It is read by [`Web`].
@@ -426,6 +433,10 @@ mod tests {
         assert_eq!(wait("Mon, 23 Nov 2026 10:00:30 GMT"), Some(30));
         assert_eq!(wait("Mon, 23 Nov 2026 09:00:00 GMT"), Some(0));
         assert_eq!((wait("soon"), wait("-1")), (None, None));
+        // More than anybody waits is not told apart: it has to stay a time that can be reckoned with.
+        for long in ["86401", "18446744073709551615", "18446744073709551616", "Tue, 23 Nov 9999 10:00:30 GMT"] {
+            assert_eq!(wait(long), Some(86_400), "{long}");
+        }
     }
 
     #[test]

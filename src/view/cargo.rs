@@ -1,7 +1,7 @@
 //! `cargo/`: a sparse registry, as unmodified Cargo reads it. Each crate has one file, whose lines are what crates.io would
 //! say of the same releases; `dl` leads to the blobs, which Cargo names by their digest.
 
-use super::{CargoDependencies, File, Note, Rendered, View, ViewOptions};
+use super::{CargoDependencies, File, Note, Rendered, View, ViewOptions, inert};
 use crate::{
     Error,
     format::{PackageLines, keys},
@@ -100,7 +100,7 @@ pub(super) fn package(package: &PackageLines, options: &ViewOptions) -> Rendered
         bytes.push(b'\n');
     }
     if let Some(key) = key {
-        out.files.push(File { key, bytes: bytes.into() });
+        out.files.push(File { key, bytes: inert(&bytes) });
     }
     out
 }

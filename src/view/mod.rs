@@ -53,8 +53,7 @@ impl View {
     /// Counts the forms of its files: a program that makes them otherwise makes all of them anew.
     fn form(self) -> u32 {
         match self {
-            Self::Plain | Self::Cargo | Self::Ggen => 1,
-            Self::Site => 2,
+            Self::Plain | Self::Cargo | Self::Ggen | Self::Site => 2,
         }
     }
 
@@ -197,6 +196,21 @@ pub(crate) struct File {
     /// A file without content is not made; one that is there is emptied. Nothing is ever deleted from a view: there is no
     /// deletion on a condition, and an old one that comes late must not take away what is new.
     pub(crate) bytes: Bytes,
+}
+
+/// JSON that has no effect where a server takes it for a page, as some do by the end of a package's name: what begins a tag or
+/// an entity in HTML is written by its number, which says the same to whoever reads JSON. (Outside of strings JSON has none.)
+fn inert(json: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(json.len() + json.len() / 16);
+    for byte in json {
+        match byte {
+            b'<' => out.extend_from_slice(br"\u003c"),
+            b'>' => out.extend_from_slice(br"\u003e"),
+            b'&' => out.extend_from_slice(br"\u0026"),
+            other => out.push(*other),
+        }
+    }
+    out.into()
 }
 
 /// The files of one package.

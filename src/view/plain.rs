@@ -1,7 +1,7 @@
-//! `index/<kind>/<folders>/<name>`: the record lines of a package as they stand in its shard, for whoever has curl and a
+//! `index/<kind>/<folders>/<name>`: the record lines of a package as they stand in its shard (but for how strings are written), for whoever has curl and a
 //! JSON parser. Nothing is left out: yanked releases and tombstones are there too, and records of later versions.
 
-use super::{File, Rendered};
+use super::{File, Rendered, inert};
 use crate::format::{PackageLines, keys};
 
 pub(super) fn package(package: &PackageLines) -> Rendered {
@@ -11,6 +11,6 @@ pub(super) fn package(package: &PackageLines) -> Rendered {
         bytes.extend_from_slice(&line.text);
         bytes.push(b'\n');
     }
-    let file = File { key: keys::plain_index(kind, name), bytes: bytes.into() };
+    let file = File { key: keys::plain_index(kind, name), bytes: inert(&bytes) };
     Rendered { files: vec![file], notes: Vec::new() }
 }

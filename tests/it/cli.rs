@@ -2,7 +2,7 @@
 
 mod bench;
 mod cache;
-mod collect;
+pub(crate) mod collect;
 mod config;
 mod doctor;
 mod errors;

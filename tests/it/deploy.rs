@@ -2,6 +2,7 @@
 
 mod files;
 pub(crate) mod nginx;
+mod notes;
 
 use crate::cli::Sandbox;
 use serde_json::json;

@@ -14,13 +14,13 @@ const FOREVER: &str = "public, max-age=31536000, immutable";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// A running server; it stops when it is dropped.
-struct Running {
-    address: SocketAddr,
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     ended: tokio::task::JoinHandle<()>,
 }
 
-async fn start(s: &Sandbox, change: impl FnOnce(&mut ServeOptions)) -> Running {
+pub(crate) async fn start(s: &Sandbox, change: impl FnOnce(&mut ServeOptions)) -> Running {
     let mut options = ServeOptions::default();
     change(&mut options);
     let server = FileServer::bind(&s.path("registry"), options).await.unwrap();
@@ -61,6 +61,15 @@ fn ask(to: SocketAddr, method: &str, path: &str, headers: &[&str]) -> Answer {
     Answer { status, headers: lines.filter_map(header).collect(), body: bytes[end + 4..].to_vec() }
 }
 
+/// The status of a checkpoint, over a connection that may have to wait for its turn.
+fn ask_once(to: SocketAddr) -> u16 {
+    let mut stream = TcpStream::connect(to).unwrap();
+    stream.write_all(b"GET /checkpoint HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = Vec::new();
+    stream.read_to_end(&mut text).unwrap();
+    std::str::from_utf8(&text[9..12]).unwrap().parse().unwrap()
+}
+
 fn blobs(s: &Sandbox) -> Vec<String> {
     let all = std::fs::read_dir(s.path("registry/blobs/sha256")).unwrap();
     all.map(|e| format!("/blobs/sha256/{}", e.unwrap().file_name().to_str().unwrap())).collect()
@@ -72,7 +81,9 @@ async fn every_object_is_served_as_what_it_is_and_under_a_tag_of_its_content() {
     let server = start(&s, |_| {}).await;
     let mut paths = blobs(&s);
     assert!(paths.len() > 5);
-    paths.extend(["/log/0000000000", "/log/0000000001", "/checkpoint"].map(Into::into));
+    let pointers = ["gc/boundary", "mirror.json"];
+    pointers.iter().for_each(|key| s.write(&format!("registry/{key}"), format!("what {key} holds\n")));
+    paths.extend(["/log/0000000000", "/log/0000000001", "/checkpoint", "/gc/boundary", "/mirror.json"].map(Into::into));
     for path in &paths {
         let stored = std::fs::read(s.path(&format!("registry{path}"))).unwrap();
         // Also where the reader would take it compressed: what is hashed or signed is not touched.
@@ -187,7 +198,17 @@ async fn text_of_views_is_compressed_for_those_who_ask_under_a_tag_of_its_own() 
 async fn nothing_can_be_written_and_nothing_else_can_be_read() {
     let s = Sandbox::published();
     let blob = blobs(&s).remove(0);
-    for path in ["gc/boundary", "doctor/x/y", "notes.txt", ".hidden", "index/.hidden", "checkpoint#1", "log/x"] {
+    for path in [
+        "gc/other",
+        "trash/x",
+        "views/cargo",
+        "doctor/x/y",
+        "notes.txt",
+        ".hidden",
+        "index/.hidden",
+        "checkpoint#1",
+        "log/x",
+    ] {
         s.write(&format!("registry/{path}"), "private");
     }
     s.write("outside", "private");
@@ -209,7 +230,10 @@ async fn nothing_can_be_written_and_nothing_else_can_be_read() {
     let zeros = format!("/blobs/sha256/{}", "0".repeat(64));
     let more = [format!("{blob}%231"), format!("{blob}/"), format!("{blob}/../../../notes.txt"), zeros];
     for path in [
-        "/gc/boundary",
+        "/gc/other",
+        "/gc/",
+        "/trash/x",
+        "/views/cargo",
         "/doctor/x/y",
         "/notes.txt",
         "/.hidden",
@@ -220,9 +244,9 @@ async fn nothing_can_be_written_and_nothing_else_can_be_read() {
         "/log/",
         "/blobs/sha256/",
         "/checkpoint/",
-        "//gc/boundary",
-        "/index/../gc/boundary",
-        "/index/%2e%2e/gc/boundary",
+        "//gc/other",
+        "/index/../gc/other",
+        "/index/%2e%2e/gc/other",
         "/../ggen-market.key",
         "/index/..%2f..%2fggen-market.key",
         "/index/..%5c..%5cggen-market.key",
@@ -276,6 +300,79 @@ async fn connections_are_bounded_and_silent_ones_are_closed() {
     let mut rest = Vec::new();
     let _ = full.read_to_end(&mut rest);
     assert!(rest.len() < large.len(), "the answer that nobody took was broken off");
+}
+
+/// Whatever it is that nobody takes: many short answers, or one that was compressed in memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_asks_and_never_reads_is_let_go() {
+    let s = Sandbox::published();
+    // Hardly compresses, so that the answer is larger than what the system keeps for a connection.
+    let text = crate::transport::noise(8 << 20);
+    s.write("registry/index.json", &text);
+    let ask = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n");
+    for (what, times) in [("/nothing", 500_000), ("/checkpoint", 500_000), ("/index.json", 1)] {
+        let server = start(&s, |o| (o.connections, o.idle) = (1, Duration::from_millis(400))).await;
+        let mut greedy = TcpStream::connect(server.address).unwrap();
+        greedy.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
+        let lot = ask(what).repeat(times.min(1000));
+        for _ in 0..times.div_ceil(1000) {
+            if greedy.write_all(lot.as_bytes()).is_err() {
+                break;
+            }
+        }
+        let began = Instant::now();
+        let next = tokio::task::spawn_blocking(move || ask_once(server.address));
+        let next = tokio::time::timeout(Duration::from_secs(10), next).await;
+        assert_eq!(next.expect("there is room again").unwrap(), 200, "{what}");
+        assert!(
+            began.elapsed() > Duration::from_millis(100),
+            "{what}: it had been let go before: {:?}",
+            began.elapsed()
+        );
+        drop(greedy);
+    }
+}
+
+/// As is one that asks for nothing: from the beginning, or any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_asks_for_nothing_is_let_go() {
+    let s = Sandbox::published();
+    let server = start(&s, |o| o.idle = Duration::from_millis(400)).await;
+    for asks in ["", "GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"] {
+        let mut silent = TcpStream::connect(server.address).unwrap();
+        silent.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        silent.write_all(asks.as_bytes()).unwrap();
+        let mut answers = Vec::new();
+        silent.read_to_end(&mut answers).expect("the server closes it");
+        assert_eq!(answers.starts_with(b"HTTP/1.1 404"), !asks.is_empty());
+    }
+}
+
+/// One that takes its time, and takes, is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_slowly_gets_all_of_it() {
+    let s = Sandbox::published();
+    let large = vec![7u8; 16 << 20];
+    let name = second_reader::hex(&large);
+    s.write(&format!("registry/blobs/sha256/{name}"), &large);
+    let server = start(&s, |o| o.idle = Duration::from_millis(500)).await;
+    let mut slow = TcpStream::connect(server.address).unwrap();
+    write!(slow, "GET /blobs/sha256/{name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut got = 0;
+    let mut piece = vec![0; 1 << 20];
+    let began = Instant::now();
+    loop {
+        let read = slow.read(&mut piece).unwrap();
+        if read == 0 {
+            break;
+        }
+        got += read;
+        if got < 12 << 20 {
+            std::thread::sleep(Duration::from_millis(100) * u32::try_from(read).unwrap() / (1 << 20));
+        }
+    }
+    assert!(got > large.len(), "{got} of {} bytes", large.len());
+    assert!(began.elapsed() > Duration::from_millis(900), "{:?}", began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ mod bucket;
 mod cargo;
 mod ggen;
 mod history;
+mod inert;
 mod site;
 
 use super::support::{referee::Fault, rules, second_reader::Objects, world::World};

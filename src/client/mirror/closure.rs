@@ -4,7 +4,7 @@ use crate::{
     Error, Result,
     format::{DetailLine, Entry, NodeType, Page},
     index::{self, Node, Nodes, Tree},
-    package::{DependencyKind, Kind, PackageId, Pattern, Record, Sha256},
+    package::{DependencyKind, Kind, PackageId, Pattern, Record, Sha256, address},
 };
 use futures::StreamExt;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -33,6 +33,7 @@ pub(in crate::client) struct Closure {
 /// Works it out below the tops of the index and of the details, through what reads a node of each, so many at once.
 pub(in crate::client) async fn closure<F, R, G, S>(
     (top, details): (&Page, &Page),
+    origin: &str,
     patterns: &[Pattern],
     parallel: usize,
     load: F,
@@ -45,7 +46,7 @@ where
     S: Future<Output = Result<Node<DetailLine>>>,
 {
     let (out, seen, releases) = (Closure::default(), HashSet::new(), Vec::new());
-    let mut walk = Walk { top, parallel, load, out, seen, releases };
+    let mut walk = Walk { top, origin, parallel, load, out, seen, releases };
     let globs: Vec<_> = patterns.iter().filter(|p| p.is_glob()).collect();
     let mut start: BTreeMap<Sha256, PackageId> = BTreeMap::new();
     let mut matched = HashSet::new();
@@ -71,6 +72,8 @@ where
 
 struct Walk<'a, F> {
     top: &'a Page,
+    /// The registry's own, by which a dependency may name it.
+    origin: &'a str,
     parallel: usize,
     load: F,
     out: Closure,
@@ -169,7 +172,7 @@ where
                 let records: Vec<Record> = lines.lines.iter().filter_map(|l| l.record().ok()).collect();
                 let released = records.iter().filter(|r| r.removed.is_none());
                 self.releases.extend(released.filter_map(Record::detail_key));
-                for id in records.iter().flat_map(dependencies).collect::<HashSet<_>>() {
+                for id in records.iter().flat_map(|r| dependencies(r, self.origin)).collect::<HashSet<_>>() {
                     let key = id.key();
                     if self.seen.insert(key) {
                         next.insert(key, id);
@@ -206,9 +209,12 @@ where
     }
 }
 
-/// What a release needs of this registry, to be used or built.
-fn dependencies(record: &Record) -> Vec<PackageId> {
+/// What a release needs of this registry, to be used or built. Only by its origin is it known to be this one to whoever makes
+/// a copy and whoever audits it, wherever they read: they have to come to the same.
+fn dependencies(record: &Record, origin: &str) -> Vec<PackageId> {
     let kind: Kind = record.kind;
-    let here = record.dependencies.iter().filter(|d| d.kind != DependencyKind::Dev && d.registry.is_none());
+    let is_here = |named: &str| address::meanings(named).any(|meant| address::is_of(meant, origin, &[]));
+    let needed = record.dependencies.iter().filter(|d| d.kind != DependencyKind::Dev);
+    let here = needed.filter(|d| d.registry.as_deref().is_none_or(is_here));
     here.filter_map(|d| PackageId::new(kind, &d.name).ok()).collect()
 }

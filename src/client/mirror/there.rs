@@ -120,6 +120,7 @@ impl There {
         let Some(only) = &note.only else { return Base::of(state, None) };
         let part = closure(
             (&state.top, &state.details),
+            copier.source.origin(),
             only,
             copier.to.parallel(),
             |entry| async move { copier.node_there(&entry).await },

@@ -112,7 +112,8 @@ impl Audit {
             let client = client.clone();
             async move { client.detail_node(&entry).await }
         };
-        let mut wanted = closure(tops, &only, self.client.inner.store.parallel(), load, load_details).await;
+        let (origin, parallel) = (self.client.origin(), self.client.inner.store.parallel());
+        let mut wanted = closure(tops, origin, &only, parallel, load, load_details).await;
         let mut told = HashSet::new();
         for (entry, error) in std::mem::take(&mut wanted.lacking) {
             if told.insert(entry.link.sha256) {

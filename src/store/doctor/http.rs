@@ -1,6 +1,9 @@
 //! Asking the public side as a plain reader does, and reading what its headers say.
 
-use crate::{Error, ErrorKind, Result, store::open::redact};
+use crate::{
+    Error, ErrorKind, Result,
+    store::{open::redact, transport},
+};
 use bytes::{Bytes, BytesMut};
 use reqwest::{
     Method, StatusCode,
@@ -61,7 +64,12 @@ impl Public {
         };
         let base = Url::parse(location).map_err(|e| invalid(e.to_string()))?;
         match base.scheme() {
-            "http" | "https" => Ok(Self { base }),
+            "http" | "https" => {
+                if transport::has_login(&base) {
+                    transport::require_private(&base)?;
+                }
+                Ok(Self { base })
+            }
             other => Err(invalid(format!("its scheme is {other:?}"))),
         }
     }

@@ -58,6 +58,13 @@ const REVALIDATE: Check = Check {
     remedy: "let the server send ETag, and answer If-None-Match with 304",
 };
 
+const NOTES: Check = Check {
+    id: "public_notes",
+    tried: "fetch gc/boundary and mirror.json, where the store has them",
+    breaks: "`verify`, `history` and `--at` take what was collected as garbage, or left out of a mirror, for lost",
+    remedy: "let readers have `gc/boundary` and `mirror.json` as they have `checkpoint`; `init --template` writes out rules that do",
+};
+
 const BLOB: Check = Check {
     id: "public_blob",
     tried: "fetch the newest snapshot and a small archive, and hash them",
@@ -151,6 +158,7 @@ pub(super) async fn examine(
         Some(head) => out.extend(checkpoint(bench, public, keys, head, &first).await),
         None => out.extend([CHECKPOINT, CHECKPOINT_CACHE, REVALIDATE].map(|c| c.skipped(NO_REGISTRY))),
     }
+    out.push(NOTES.settle(notes(bench, public).await));
     match head.map(|h| &h.checkpoint) {
         None => out.extend(ON_BLOBS.map(|c| c.skipped(NO_REGISTRY))),
         Some(None) => out.extend(ON_BLOBS.map(|c| c.skipped("which blobs there are is known only with --key"))),
@@ -229,6 +237,26 @@ async fn revalidate(public: &Public, first: &Answer) -> Result<Finding> {
             REVALIDATE.skipped("it has just changed")
         }
         _ => REVALIDATE.warning(format!("{} where 304 was due", again.status())),
+    })
+}
+
+async fn notes(bench: &Bench, public: &Public) -> Result<Finding> {
+    let mut same = Vec::new();
+    for key in [keys::BOUNDARY, keys::MIRROR] {
+        let Some(stored) = bench.store.get_note(key, limits::MIRROR).await? else { continue };
+        let served = public.get(key, &[], limits::MIRROR + 1).await?;
+        if served.status != StatusCode::OK {
+            return Ok(NOTES.failed(format!("{} for {key}", served.status())));
+        }
+        // Somebody may have replaced it in the meantime.
+        if served.body != stored && bench.store.get_note(key, limits::MIRROR).await? != Some(served.body) {
+            return Ok(NOTES.failed(format!("other bytes than in the store for {key}")));
+        }
+        same.push(key);
+    }
+    Ok(match &same[..] {
+        [] => NOTES.skipped("the store has neither: nothing was collected here, and it is no mirror"),
+        same => NOTES.ok(format!("{}: the same as in the store", same.join(", "))),
     })
 }
 

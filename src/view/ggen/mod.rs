@@ -3,7 +3,7 @@
 
 mod facts;
 
-use super::{File, Note, View};
+use super::{File, Note, View, inert};
 use crate::{
     format::{PackageLines, keys},
     package::{Detail, Kind, PackageName, Record, Sha256, Timestamp},
@@ -133,7 +133,7 @@ pub(crate) fn make(wanted: &Wanted, known: &Known, address: &str) -> Made {
     if *file {
         let bytes: Bytes = match record.removed {
             Some(_) => Bytes::new(),
-            None => (pretty(&release(record, known, address)) + "\n").into(),
+            None => pretty(&release(record, known, address)),
         };
         let (key, spaced) = keys::ggen_release(&id(record), &record.version.to_string());
         out.files.extend([Some(key), spaced].into_iter().flatten().map(|key| File { key, bytes: bytes.clone() }));
@@ -215,10 +215,11 @@ fn entry(record: &Record, known: &Known, facts: &Facts, address: &str) -> Value 
 }
 
 /// Two spaces, members in the order of their names: as the marketplace's own script writes it.
-fn pretty(value: &impl Serialize) -> String {
+fn pretty(value: &impl Serialize) -> Bytes {
     let sorted = serde_json::to_value(value).and_then(|v| serde_json::to_string_pretty(&v));
     // Texts, numbers and lists of such: this cannot fail.
-    sorted.unwrap_or_else(|e| unreachable!("a document serialises: {e}"))
+    let text = sorted.unwrap_or_else(|e| unreachable!("a document serialises: {e}"));
+    inert((text + "\n").as_bytes())
 }
 
 /// The rows of a catalogue, by normalised name.
@@ -247,7 +248,7 @@ pub(crate) fn catalogue(rows: &Rows) -> (File, Option<Note>) {
         let packs: Value = rows.values().cloned().collect();
         let version = format!("sha256:{}", Sha256::of(packs.to_string().as_bytes()).short());
         let document = json!({ "marketplace_version": version, "packs": packs, "schema": SCHEMA });
-        bytes = (pretty(&document) + "\n").into();
+        bytes = pretty(&document);
     }
     (File { key: keys::CATALOGUE.into(), bytes }, too_many)
 }

@@ -383,7 +383,8 @@ fn text_of(html: &str) -> String {
             continue;
         }
         let is_tag = tag.starts_with(|c: char| c.is_ascii_alphabetic() || "/!?".contains(c));
-        let Some((inner, after)) = tag.split_once('>').filter(|_| is_tag) else {
+        // In this order: of what is no tag, the end is not looked for, again and again, in all of the rest.
+        let Some((inner, after)) = is_tag.then(|| tag.split_once('>')).flatten() else {
             // An angle bracket of a text, or a tag that never ends.
             out.push_str(if is_tag { "" } else { "<" });
             rest = if is_tag { "" } else { tag };

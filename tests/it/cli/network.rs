@@ -2,7 +2,7 @@
 
 use super::Sandbox;
 use crate::support::http::Server;
-use ggen_marketplace::package::Sha256;
+use ggen_marketplace::{Client, ClientOptions, ErrorKind, MirrorOptions, Store, package::Sha256};
 use std::{
     io::{BufRead as _, BufReader},
     process::Child,
@@ -31,6 +31,55 @@ async fn a_cold_lookup_is_three_requests_and_a_warm_one_is_one() {
     let original = std::fs::read(s.path("packages/hello-1.1.0.crate")).unwrap();
     assert_eq!(std::fs::read(s.path("hello-1.1.0.crate")).unwrap(), original);
     s.run(&["verify", "--all", "--registry", &server.url, "--cache", "reader"]).ok();
+}
+
+/// What is in the cache is answered from there, and of what is not, it is said; nothing is asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn offline_nothing_is_asked_whatever_is_wanted() {
+    let s = Sandbox::published();
+    s.a_crate("hello", "1.2.0", "Says hello once more");
+    s.run(&["build", "--source", "packages"]).ok();
+    let server = Server::serve(&s.path("registry")).await;
+    let over = |args: &[&str]| s.run(&[args, &["--registry", &server.url, "--cache", "reader"]].concat());
+    let offline = |args: &[&str]| {
+        let run = over(&[args, &["--offline"]].concat());
+        assert_eq!(server.asked(), Vec::<String>::new(), "{args:?}");
+        run
+    };
+    let json = over(&["history", "--json"]).ok().json();
+    let snapshot = |i: usize| json["generations"][i]["snapshot"].as_str().unwrap().to_owned();
+    let (newest, before, first) = (snapshot(0), snapshot(1), snapshot(2));
+    over(&["info", "hello", "--at", &before]).ok();
+    over(&["info", "hello"]).ok();
+    // A state that is named by its digest is in the cache like anything else.
+    std::fs::remove_file(s.path("reader/blobs").join(&first[..2]).join(&first)).unwrap();
+    server.asked();
+    offline(&["history", "-n", "1"]).ok();
+    assert_eq!(offline(&["info", "hello", "--at", &newest, "--json"]).ok().json()["newest"], "1.2.0");
+    assert_eq!(offline(&["info", "hello", "--at", &before, "--json"]).ok().json()["newest"], "1.1.0");
+    assert_eq!(offline(&["info", "hello", "--at", "2", "--json"]).ok().json()["newest"], "1.2.0");
+    offline(&["diff", &before, &newest]).ok();
+    for args in [
+        &["info", "hello", "--at", &first][..],
+        &["info", "hello", "--at", "1"],
+        &["history"],
+        &["diff", "0", "2"],
+        &["diff", &first, &newest],
+    ] {
+        offline(args).code(4).says(&["is not in the cache", "without --offline"]);
+    }
+    // One that was damaged is none; and one of the wrong form is refused.
+    s.write(&format!("reader/blobs/{}/{before}", &before[..2]), "damaged");
+    offline(&["info", "hello", "--at", &before]).code(4).says(&["is not in the cache"]);
+    over(&["info", "hello", "--at", &before]).ok();
+    server.asked();
+    offline(&["info", "hello", "--at", &before]).ok();
+    // Nor does a program make a copy by a client that may not ask.
+    let mut options = ClientOptions::default();
+    options.offline = true;
+    let client = Client::new(Store::open(&server.url).unwrap(), &[s.key().parse().unwrap()], options).unwrap();
+    let e = client.mirror(&Store::open("memory:").unwrap(), &MirrorOptions::default()).await.unwrap_err();
+    assert_eq!((e.kind(), server.asked().len()), (ErrorKind::Unavailable, 0), "{e:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -259,9 +259,12 @@ fn the_policies_let_everybody_read_and_nobody_touch_the_log() {
             .iter()
             .map(|r| r.as_str().unwrap().strip_prefix(OBJECTS).unwrap())
             .collect();
-        assert!(["checkpoint", "log/*", "blobs/*"].iter().all(|o| objects.contains(o)), "{objects:?}");
         assert!(
-            !objects.iter().any(|o| *o == "*" || ["gc", "trash", "doctor"].iter().any(|p| o.starts_with(p))),
+            ["checkpoint", "gc/boundary", "mirror.json", "log/*", "blobs/*"].iter().all(|o| objects.contains(o)),
+            "{objects:?}"
+        );
+        assert!(
+            !objects.iter().any(|o| *o == "*" || ["gc/*", "trash", "views", "doctor"].iter().any(|p| o.starts_with(p))),
             "{objects:?}"
         );
         // Without this one an absent key is answered with 403.
@@ -330,7 +333,7 @@ fn cdns_keep_what_never_changes_and_revalidate_the_rest() {
     }
     let rules = json_file(&r2, "deploy/r2/cache-rules.json");
     let checkpoint = &rules["rules"][0];
-    let expression = "(http.host eq \"registry.example.com\" and http.request.uri.path eq \"/ggen/checkpoint\")";
+    let expression = "(http.host eq \"registry.example.com\" and http.request.uri.path in {\"/ggen/checkpoint\" \"/ggen/gc/boundary\" \"/ggen/mirror.json\"})";
     assert_eq!(
         (&checkpoint["expression"], &checkpoint["action_parameters"]["cache"]),
         (&json!(expression), &json!(false))

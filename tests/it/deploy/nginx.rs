@@ -48,7 +48,7 @@ impl Answer {
 
 impl Nginx {
     /// Writes the template for a free port of this machine and for that path, and runs it.
-    fn start(program: &str, s: &mut Sandbox, path: &str) -> Self {
+    pub(crate) fn start(program: &str, s: &mut Sandbox, path: &str) -> Self {
         Self::start_with(program, s, path, &|_| {})
     }
 
@@ -140,7 +140,9 @@ fn every_object_is_served_as_what_it_is() {
     let nginx = Nginx::start(program, &mut s, "");
     let mut paths = blobs(&s);
     assert!(paths.len() > 5);
-    paths.extend(["/log/0000000000", "/log/0000000001", "/checkpoint"].map(Into::into));
+    let pointers = ["gc/boundary", "mirror.json"];
+    pointers.iter().for_each(|key| s.write(&format!("registry/{key}"), format!("what {key} holds\n")));
+    paths.extend(["/log/0000000000", "/log/0000000001", "/checkpoint", "/gc/boundary", "/mirror.json"].map(Into::into));
     for path in paths {
         // Also where the reader would take it compressed: what is hashed is not touched.
         for answer in [nginx.get(&path), nginx.ask("GET", &path, &["Accept-Encoding: gzip, br, zstd"])] {
@@ -155,6 +157,8 @@ fn every_object_is_served_as_what_it_is() {
                 p if p.starts_with("/log/") => (TEXT, FOREVER),
                 _ => (TEXT, "no-cache"),
             };
+            // By a time and a size, what is replaced twice within a second would pass for the one before.
+            assert_eq!(answer.header("etag").is_some(), cache == FOREVER, "{path}");
             assert_eq!(answer.header("content-type"), Some(kind), "{path}");
             assert_eq!(answer.header("cache-control"), Some(cache), "{path}");
         }
@@ -244,9 +248,17 @@ fn nothing_can_be_written_and_nothing_else_can_be_read() {
     let Some(program) = program() else { return };
     let mut s = Sandbox::published();
     let blob = blobs(&s).remove(0);
-    for path in
-        ["gc/boundary", "trash/x", "doctor/x/y", "notes.txt", ".hidden", "checkpoint#1", "log/0000000002#1", "log/x"]
-    {
+    for path in [
+        "gc/other",
+        "trash/x",
+        "doctor/x/y",
+        "views/cargo",
+        "notes.txt",
+        ".hidden",
+        "checkpoint#1",
+        "log/0000000002#1",
+        "log/x",
+    ] {
         s.write(&format!("registry/{path}"), "private");
     }
     s.write(&format!("registry{blob}#1"), "half of it");
@@ -260,7 +272,10 @@ fn nothing_can_be_written_and_nothing_else_can_be_read() {
     }
     let more = [format!("{blob}%231"), format!("{blob}/"), blob.to_uppercase(), format!("{blob}/../../../notes.txt")];
     for path in [
-        "/gc/boundary",
+        "/gc/other",
+        "/gc/",
+        "/gc/boundary/",
+        "/views/cargo",
         "/trash/x",
         "/doctor/x/y",
         "/notes.txt",
@@ -273,9 +288,9 @@ fn nothing_can_be_written_and_nothing_else_can_be_read() {
         "/blobs/",
         "/blobs/sha256/",
         "/checkpoint/",
-        "//gc/boundary",
-        "/index/../gc/boundary",
-        "/index/%2e%2e/gc/boundary",
+        "//gc/other",
+        "/index/../gc/other",
+        "/index/%2e%2e/gc/other",
         "/../ggen-market.key",
         "/blobs/sha256/../../../ggen-market.key",
         "/index/..%2f..%2fggen-market.key",
@@ -291,7 +306,7 @@ fn nothing_can_be_written_and_nothing_else_can_be_read() {
         assert!(matches!(answer.status, 400 | 404), "{path}: {}", answer.status);
         assert_ne!(answer.header("cache-control"), Some(FOREVER), "{path}");
     }
-    assert_eq!(s.read("registry/gc/boundary"), "private");
+    assert_eq!(s.read("registry/gc/other"), "private");
     assert!(!s.path("registry/new").exists() && !s.path("registry/log/0000000002").exists());
 }
 

@@ -27,6 +27,8 @@ pub(crate) enum Fault {
     /// `no-cache`, and yet an answer from a cache.
     Aged,
     OldCheckpoint,
+    /// Lets nobody have what `gc` leaves for readers.
+    HidesNotes,
     /// A page where there is nothing.
     LoginPage,
     /// A page, whatever is asked.
@@ -106,6 +108,9 @@ impl Shared {
         }
         if self.fault == Fault::OldCheckpoint && key == "checkpoint" {
             bytes = Some(self.old_checkpoint.clone());
+        }
+        if self.fault == Fault::HidesNotes && key.starts_with("gc/") {
+            bytes = None;
         }
         let page = || (b"<html>please log in</html>".to_vec(), vec!["Content-Type: text/html".to_owned()]);
         let (status, (body, headers)) = match (self.fault, bytes) {

@@ -49,7 +49,10 @@ pub(crate) fn view(objects: &Objects, key: &str, bytes: &[u8], overwrites: bool)
                 let found = second_reader::read_slot(objects, generation);
                 let normalized = |r: &serde_json::Value| r["name"].as_str().unwrap().to_lowercase().replace('_', "-");
                 let records = found.records.values().filter(|r| r["kind"] == kind && normalized(r) == name);
-                let mut lines: Vec<String> = records.map(|r| format!("{r}\n")).collect();
+                // What could begin a tag is written by its number.
+                let inert = [('<', "\\u003c"), ('>', "\\u003e"), ('&', "\\u0026")];
+                let line = |r| inert.iter().fold(format!("{r}\n"), |line, (c, number)| line.replace(*c, number));
+                let mut lines: Vec<String> = records.map(line).collect();
                 lines.sort();
                 lines.concat()
             })

@@ -162,6 +162,30 @@ async fn proxies_are_taken_from_the_environment() {
     assert_eq!(proxy.asked().len(), 0);
 }
 
+/// User and password in an address are a secret like any other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_in_an_address_goes_over_plain_http_to_this_machine_alone() {
+    let mut s = Sandbox::published();
+    let proxy = Proxy::fair(&s.path("registry")).await;
+    let with_password = proxy.url.replacen("://", "://user:hunter2@", 1);
+    s.run(&["list", "--registry", &with_password, "--no-cache"]).ok();
+    let sent: Vec<_> = proxy.asked().iter().map(|q| q.header("authorization").map(str::to_owned)).collect();
+    assert!(sent.iter().all(|a| a.as_deref() == Some("Basic dXNlcjpodW50ZXIy")), "{sent:?}");
+    // What would be sent to another machine comes by here.
+    s.set("HTTP_PROXY", &proxy.url);
+    s.set("http_proxy", &proxy.url);
+    for login in ["user:hunter2", "hunter2", ":hunter2"] {
+        let list = ["list", "--registry", &format!("http://{login}@packages.invalid"), "--no-cache", "-vv"];
+        let run = s.run(&list).code(2).says(&["packages.invalid would go over plain HTTP", "use the https:// address"]);
+        assert!(!run.err.contains("hunter"), "{}", run.err);
+        assert_eq!(proxy.asked().len(), 0, "{login}");
+        let url = list[2];
+        let run = s.run(&["doctor", "--quick", "--public-url", url]).says(&["plain HTTP"]);
+        assert!(!(run.err + &run.out).contains("hunter"));
+        assert_eq!(proxy.asked().len(), 0, "{login}");
+    }
+}
+
 /// What is hosted elsewhere is downloaded with the same care.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_that_is_hosted_elsewhere_is_resumed_and_checked() {

@@ -282,3 +282,18 @@ async fn the_cache_on_disk_is_shared_and_heals() {
         assert_eq!(look().await, ["checkpoint"]);
     }
 }
+
+/// A time to be left alone that no clock holds is a long one, and nothing more: also where another mirror is well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_asks_for_endless_patience_is_left_alone() {
+    let p = Published::new().await;
+    let good = Proxy::fair(&p.folder).await;
+    let out = p.world.dir.path().join("out");
+    for seconds in [u64::MAX, u64::MAX / 1000, 1 << 40] {
+        let busy = Proxy::start(&p.folder, always(Fault::Busy(503, seconds))).await;
+        download(&p, &[&busy.url, &good.url], &out).await.unwrap();
+        assert_eq!(busy.asked().len(), 1, "{seconds}: it is not asked again");
+        let e = download(&p, &[&busy.url], &out).await.unwrap_err();
+        assert!(e.kind() == ErrorKind::Unavailable && e.chain().contains("asks to be left alone"), "{e:?}");
+    }
+}

@@ -3,6 +3,7 @@
 mod built;
 mod host;
 mod lines;
+mod packaged;
 mod real;
 
 use crate::support::{cargo::real_cargo, http::Manner, tarball::Tarball, world::World};
@@ -166,7 +167,7 @@ fn add_crates(desk: &Desk) {
         "Beta_X",
         "0.1.0",
         "[features]\ndefault = [\"more\"]\nmore = [\"dep:first\"]\nweak = [\"first?/std\"]\nplain = []\n\
-         [dependencies]\nfirst = { package = \"alpha\", version = \"1\", optional = true }\n",
+         [dependencies]\nfirst = { package = \"alpha\", version = \">=1, <2\", optional = true }\n",
         &[("src/lib.rs", "pub fn b() -> u32 { first::a() + 1 }")],
     );
     // Build metadata, a build script with a dependency for some platforms, one that no platform here needs, dev ones.
@@ -192,6 +193,9 @@ async fn all_that_cargo_can(by: By) {
     add_crates(&desk);
     let report = desk.build().await;
     assert_eq!((report.views[0].files, report.views[0].notes.as_slice()), (8, &[][..]));
+
+    let line = fs::read_to_string(desk.path("registry/cargo/be/ta/beta_x")).unwrap();
+    assert!(line.contains(r#""req":"\u003e=1, \u003c2""#), "as Cargo has to read it: {line}");
 
     desk.project("", "fn main() { println!(\"{} {}\", Beta_X::b(), gamma::A); }");
     for name in ["Beta_X", "gamma", "a", "ab", "abc"] {

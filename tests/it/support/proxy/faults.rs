@@ -29,7 +29,7 @@ pub(crate) enum Fault {
     /// F11 to F14, F18, F19, and other statuses, with a page.
     Status(u16),
     /// F13: busy, and asks for so many seconds.
-    Busy(u16, u32),
+    Busy(u16, u64),
     /// F15: 200 with an error of S3.
     S3Error,
     /// F16: 200 with a page to log in.
