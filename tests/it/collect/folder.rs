@@ -7,7 +7,7 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::{Duration, UNIX_EPOCH},
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -64,8 +64,16 @@ impl Folder {
     }
 }
 
-fn modified(path: &Path) -> SystemTime {
-    fs::metadata(path).unwrap().modified().unwrap()
+/// How many days ago it was written.
+fn days_old(path: &Path) -> u64 {
+    fs::metadata(path).unwrap().modified().unwrap().elapsed().unwrap_or_default().as_secs() / 86_400
+}
+
+/// Makes a file so many days old.
+fn age(path: &Path, days: u64) {
+    let now = Duration::from_secs(u64::try_from(Timestamp::now().unix()).unwrap());
+    let file = fs::File::options().write(true).open(path).unwrap();
+    file.set_modified(UNIX_EPOCH + now - Duration::from_secs(86_400 * days)).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,10 +88,8 @@ async fn what_was_brought_back_from_the_trash_is_a_file_of_its_own_and_can_be_co
     fs::create_dir(it.root().join("trash")).unwrap();
     for name in &cited {
         fs::rename(at("blobs/sha256", name), at("trash", name)).unwrap();
-        let file = fs::File::options().write(true).open(at("trash", name)).unwrap();
-        file.set_modified(SystemTime::now() - DAY * 10).unwrap();
+        age(&at("trash", name), 10);
     }
-    let days_old = |path: &Path| modified(path).elapsed().unwrap_or_default().as_secs() / 86_400;
     assert!(it.registry().collect(&GcOptions::at(it.now())).await.unwrap().restored > 0);
     // That each has a time of its own is what two names of one file cannot have.
     for name in &cited {
@@ -118,11 +124,11 @@ async fn what_killed_runs_left_beside_its_place_is_removed_and_nothing_else_is()
     options.views = Some(ViewOptions::new(&[View::Plain, View::Site], Some("https://example.com")).unwrap());
     it.registry().update_views(false, &options).await.unwrap();
     let root = it.root();
-    let put = |key: &str, days: u32| {
+    let put = |key: &str, days: u64| {
         let path = root.join(key);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, "half").unwrap();
-        fs::File::options().write(true).open(&path).unwrap().set_modified(SystemTime::now() - DAY * days).unwrap();
+        age(&path, days);
     };
     let digest = "ab".repeat(32);
     let blob = format!("blobs/sha256/{digest}");
