@@ -160,7 +160,11 @@ impl Client {
 
     pub(super) async fn slot(&self, number: u64) -> Result<Slot> {
         let key = keys::slot(number);
-        let store = self.online(&key)?;
+        let store = self.online(&key).map_err(|e| {
+            e.with_hint(
+                "the log is never there: ask without --offline, or name a state that was read before by its sha256",
+            )
+        })?;
         let open =
             |bytes, place: &str| Slot::open(bytes, &self.inner.keys, number).map_err(|e| super::in_doubt(place, e));
         match self.timed(store.get_opened(&key, open)).await? {
