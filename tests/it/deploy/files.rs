@@ -132,10 +132,10 @@ fn the_cron_jobs_hold_no_secret_and_may_do_little() {
 }
 
 /// Sections with their settings, in their order.
-type Unit = Vec<(String, Vec<(String, String)>)>;
+pub(super) type Unit = Vec<(String, Vec<(String, String)>)>;
 
 /// Reads a unit file: sections, `Key=value`, comments; nothing else may be in it.
-fn unit(name: &str, text: &str) -> Unit {
+pub(super) fn unit(name: &str, text: &str) -> Unit {
     let mut unit = Unit::new();
     for line in text.lines().filter(|l| !l.is_empty() && !l.starts_with(['#', ';'])) {
         if let Some(section) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
@@ -149,7 +149,7 @@ fn unit(name: &str, text: &str) -> Unit {
     unit
 }
 
-fn setting<'a>(unit: &'a Unit, section: &str, key: &str) -> Vec<&'a str> {
+pub(super) fn setting<'a>(unit: &'a Unit, section: &str, key: &str) -> Vec<&'a str> {
     let sections = unit.iter().filter(|(s, _)| s == section).flat_map(|(_, settings)| settings);
     sections.filter(|(k, _)| k == key).map(|(_, v)| v.as_str()).collect()
 }
