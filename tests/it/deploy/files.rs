@@ -38,7 +38,6 @@ fn the_workflow_gives_its_secrets_to_the_steps_that_write_and_prints_none() {
     assert_eq!(permissions.len(), 1);
     assert_eq!(workflow["permissions"]["contents"].as_str(), Some("read"));
     assert_eq!(workflow["concurrency"]["cancel-in-progress"].as_bool(), Some(false));
-    assert!(workflow["concurrency"]["group"].as_str().is_some());
     let on = &workflow["on"];
     assert!(on["pull_request"].is_badvalue() && on["pull_request_target"].is_badvalue(), "no stranger's code");
     let crons: Vec<_> = on["schedule"].as_vec().unwrap().iter().map(|c| text(&c["cron"], "cron")).collect();
@@ -73,11 +72,48 @@ fn the_workflow_gives_its_secrets_to_the_steps_that_write_and_prints_none() {
     // The condition of the weekly step names one of the schedules.
     let weekly = steps.iter().find(|s| s["name"].as_str() == Some("Collect garbage")).unwrap();
     let condition = text(&weekly["if"], "if");
-    assert!(crons.iter().any(|c| condition == format!("github.event.schedule == '{c}'")), "{condition}");
+    let named = |c: &&str| condition == format!("${{{{ !cancelled() && github.event.schedule == '{c}' }}}}");
+    assert!(crons.iter().any(named), "{condition}");
     let run = |name: &str| steps.iter().find(|s| s["name"].as_str() == Some(name)).map(|s| text(&s["run"], "run"));
     assert_eq!(run("Build"), Some("ggen-market build --source packages --store s3://some-bucket/ggen"));
     let verify = format!("ggen-market verify --all --registry {KEY} --key {}", s.key());
     assert_eq!(run("Verify everything").map(|r| r.replace('"', "")), Some(verify));
+}
+
+/// A build that refuses a package ends with code 3 as long as the package is there: nothing else may wait for it to go.
+#[test]
+fn a_refused_package_holds_up_nothing_else_in_the_workflow() {
+    let s = written("github-actions");
+    let [workflow] = &yaml(&s, ".github/workflows/registry.yml")[..] else { panic!("one document") };
+    let steps = workflow["jobs"]["registry"]["steps"].as_vec().unwrap();
+    let name = |step: &Yaml| text(&step["name"], "name").to_owned();
+    let build = steps.iter().position(|s| s["name"].as_str() == Some("Build")).unwrap();
+    for step in &steps[build + 1..] {
+        // Without one of these words a step is skipped once another has failed.
+        let condition = step["if"].as_str().unwrap_or_default();
+        assert!(condition.contains("!cancelled()") || condition == "always()", "{}: {condition:?}", name(step));
+    }
+    // What `actions/cache` would save only where everything went well.
+    let using = |action: &str| -> Vec<(usize, &Yaml)> {
+        let is_it = |s: &Yaml| s["uses"].as_str().is_some_and(|u| u.starts_with(action));
+        steps.iter().enumerate().filter(|(_, s)| is_it(s)).collect()
+    };
+    assert_eq!(using("actions/cache@").len(), 0);
+    let (restored, saved) = (using("actions/cache/restore@"), using("actions/cache/save@"));
+    let [(_, program), (_, state)] = restored[..] else { panic!("two are restored") };
+    let [(kept, keep), (_, remember)] = saved[..] else { panic!("two are saved") };
+    for (restore, save) in [(program, keep), (state, remember)] {
+        for part in ["path", "key"] {
+            assert_eq!(restore["with"][part], save["with"][part], "{}", name(save));
+        }
+    }
+    assert!(kept < build, "a program that was built is kept, whatever it says of the packages");
+    assert_eq!(keep["if"], steps[kept - 1]["if"], "where it was built");
+    assert_eq!(text(&remember["if"], "if"), "always()");
+    // Of the runs of a group that wait, the last one takes the place of the others: those that do different things are in
+    // different ones.
+    let group = text(&workflow["concurrency"]["group"], "group");
+    assert!(["github.event_name", "github.event.schedule"].iter().all(|part| group.contains(part)), "{group}");
 }
 
 #[test]
