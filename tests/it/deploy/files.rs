@@ -266,6 +266,52 @@ fn systemd_finds_no_fault_with_the_units() {
     }
 }
 
+/// Everybody on a machine sees the arguments of its processes.
+#[test]
+fn no_command_of_a_template_has_a_secret_among_its_arguments() {
+    let s = Sandbox::with_registry();
+    let mut texts = vec![("docs/deploy.md".to_owned(), include_str!("../../../docs/deploy.md").to_owned())];
+    let all = ["nginx", "cloudfront", "r2", "minio", "github-actions", "kubernetes", "systemd"];
+    for template in all {
+        let files = s.run(&["init", "--template", template]).ok().out;
+        texts.extend(files.lines().map(|f| (f.to_owned(), s.read(f))));
+    }
+    assert!(texts.len() > all.len());
+    for (file, text) in &texts {
+        let text = text.replace("\\\n", " ");
+        for command in text.lines().flat_map(|l| l.split(" | ")) {
+            // A part of the shell, and no process.
+            let is_printf = command.trim_start_matches(['#', ' ']).starts_with("printf ");
+            let told = ["--from-literal", "--user ", "--header \"Authorization", "--header \"X-Auth"];
+            assert!(is_printf || !told.iter().any(|t| command.contains(t)), "{file}: {command}");
+        }
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn curl_is_given_the_token_of_cloudflare_where_nobody_sees_it() {
+    let s = written("r2");
+    let page = s.read("deploy/r2/README.md");
+    let block = page.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    for program in ["aws", "curl"] {
+        s.write(
+            &format!("bin/{program}"),
+            "#!/bin/sh\necho \"$0 $*\" >> said\n[ \"$1\" != --config ] || cat > config\n",
+        );
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(s.path(&format!("bin/{program}")), mode).unwrap();
+    }
+    let path = format!("{}:/usr/bin:/bin", s.path("bin").display());
+    let mut shell = Command::new("sh");
+    shell.args(["-ec", block]).current_dir(s.path(".")).env("PATH", path).stdin(Stdio::null());
+    shell.env("CLOUDFLARE_API_TOKEN", "hunter2").env("ZONE_ID", "zone");
+    assert!(shell.status().unwrap().success(), "{block}");
+    let said = s.read("said");
+    assert!(said.lines().count() == 2 && said.contains("/zones/zone/") && !said.contains("hunter2"), "{said}");
+    assert_eq!(s.read("config"), "header = \"Authorization: Bearer hunter2\"\n");
+}
+
 /// The statement of a policy with that name.
 fn statement<'a>(policy: &'a Value, sid: &str) -> &'a Value {
     let all = policy["Statement"].as_array().unwrap();
