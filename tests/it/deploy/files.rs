@@ -18,7 +18,7 @@ fn written(template: &str) -> Sandbox {
     s
 }
 
-fn yaml(s: &Sandbox, path: &str) -> Vec<Yaml> {
+pub(super) fn yaml(s: &Sandbox, path: &str) -> Vec<Yaml> {
     YamlLoader::load_from_str(&s.read(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
@@ -26,7 +26,7 @@ fn json_file(s: &Sandbox, path: &str) -> Value {
     serde_json::from_str(&s.read(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
-fn text<'a>(yaml: &'a Yaml, what: &str) -> &'a str {
+pub(super) fn text<'a>(yaml: &'a Yaml, what: &str) -> &'a str {
     yaml.as_str().unwrap_or_else(|| panic!("{what} is no text: {yaml:?}"))
 }
 
@@ -69,6 +69,9 @@ fn the_workflow_gives_its_secrets_to_the_steps_that_write_and_prints_none() {
     }
     assert_eq!(with_secrets, ["build", "refresh", "gc"]);
     assert_eq!(steps[0]["with"]["persist-credentials"].as_bool(), Some(false));
+    // A change of the settings is published, too.
+    let paths: Vec<_> = on["push"]["paths"].as_vec().unwrap().iter().map(|p| text(p, "path")).collect();
+    assert!(paths.contains(&"ggen-market.toml"), "{paths:?}");
     // The condition of the weekly step names one of the schedules.
     let weekly = steps.iter().find(|s| s["name"].as_str() == Some("Collect garbage")).unwrap();
     let condition = text(&weekly["if"], "if");
@@ -208,9 +211,11 @@ fn the_units_are_hardened_and_each_timer_has_its_service() {
     ] {
         assert_eq!(setting(&common, "Service", key), [value], "{key}");
     }
-    assert_eq!(setting(&common, "Service", "LoadCredential"), ["key:/etc/ggen-market/registry.key"]);
+    let credentials = setting(&common, "Service", "LoadCredential");
+    assert_eq!(credentials, ["key:/etc/ggen-market/registry.key", "config:/etc/ggen-market/ggen-market.toml"]);
     let environment = setting(&common, "Service", "Environment");
-    assert_eq!(environment, ["GGEN_MARKET_CACHE=%S/ggen-market", "GGEN_MARKET_KEY_FILE=%d/key"]);
+    let want = ["GGEN_MARKET_CACHE=%S/ggen-market", "GGEN_MARKET_KEY_FILE=%d/key", "GGEN_MARKET_CONFIG=%d/config"];
+    assert_eq!(environment, want);
     for (verb, command) in [
         ("build", "build --source /YOUR-PACKAGES --store s3://some-bucket/ggen"),
         ("refresh", "refresh --store s3://some-bucket/ggen"),

@@ -1,8 +1,9 @@
 //! The jobs of the templates, set up by the commands that stand in them and run as they will be: by somebody else, in another
-//! folder.
+//! folder. What the configuration file says holds there too.
 
-use super::files::{setting, unit};
+use super::files::{setting, text, unit, yaml};
 use crate::cli::Sandbox;
+use ggen_marketplace::package::Timestamp;
 use std::{
     fs,
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
@@ -13,15 +14,25 @@ use std::{
 /// Who runs the units in the place of their own user, where this is run by root.
 const NOBODY: u32 = 65_534;
 
-/// A registry with something to publish, and that template.
+/// With settings that stand in the configuration file alone, and that template.
 fn configured(template: &str) -> Sandbox {
     let s = Sandbox::with_registry();
     s.a_crate("hello", "1.0.0", "Says hello");
-    let more = "sources = [\"packages\"]\n";
+    let more = "sources = [\"packages\"]\nviews = [\"plain\"]\nvalid_for = \"3d\"\nsearch = false\n";
     s.write("ggen-market.toml", s.read("ggen-market.toml") + more);
     s.run(&["init", "--template", template]).ok();
     fs::set_permissions(s.path("."), fs::Permissions::from_mode(0o755)).unwrap();
     s
+}
+
+/// What was published as the configuration wants it.
+fn is_as_configured(s: &Sandbox) {
+    assert!(s.path("registry/index").is_dir(), "no view is written");
+    let history = s.run(&["history", "-n", "1", "--json"]).ok().json();
+    let newest = &history["generations"][0];
+    let time = |what: &str| newest[what].as_str().unwrap().parse::<Timestamp>().unwrap().unix();
+    assert_eq!(time("expires") - time("time"), 3 * 86_400, "{newest}");
+    assert_eq!(s.run(&["search", "hello"]).code, 6, "there is no search index");
 }
 
 /// The command lines in the comment at the beginning of a file.
@@ -40,7 +51,7 @@ fn is_root() -> bool {
 }
 
 #[test]
-fn the_units_as_they_are_set_up_publish_into_a_folder() {
+fn the_units_as_they_are_set_up_do_what_the_configuration_says() {
     let s = configured("systemd");
     let common = s.read("deploy/systemd/ggen-market-.service.d/common.conf");
     for folder in ["/usr/local/bin", "/etc/systemd/system", "/state"] {
@@ -60,9 +71,9 @@ fn the_units_as_they_are_set_up_publish_into_a_folder() {
         assert!(status.success(), "{line}");
     }
     run_unit(&s, "build");
-    s.run(&["info", "hello"]).ok();
+    is_as_configured(&s);
     run_unit(&s, "refresh");
-    s.run(&["info", "hello"]).ok();
+    is_as_configured(&s);
 }
 
 /// Runs a unit that was set up as systemd does, as far as the program sees it.
@@ -107,4 +118,59 @@ fn run_unit(s: &Sandbox, verb: &str) {
 fn chown(path: &Path) {
     let who = format!("{NOBODY}:{NOBODY}");
     assert!(Command::new("chown").arg("-R").arg(who).arg(path).status().unwrap().success());
+}
+
+#[test]
+fn the_cron_jobs_as_they_are_set_up_do_what_the_configuration_says() {
+    let s = configured("kubernetes");
+    let written = s.read("deploy/kubernetes/cronjobs.yaml");
+    let kubectl = commands(&written).join("\n");
+    let documents = yaml(&s, "deploy/kubernetes/cronjobs.yaml");
+    for (number, job) in documents[1..].iter().enumerate() {
+        let pod = &job["spec"]["jobTemplate"]["spec"]["template"]["spec"];
+        let container = &pod["containers"][0];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ggen-market"));
+        command.current_dir("/").env_clear().stdin(Stdio::null());
+        // The volumes: where each is mounted, and the folder that stands for it.
+        let mut volumes = Vec::new();
+        for (volume, mount) in pod["volumes"].as_vec().unwrap().iter().zip(container["volumeMounts"].as_vec().unwrap())
+        {
+            let name = text(&volume["name"], "volume");
+            assert_eq!(name, text(&mount["name"], "mount"));
+            let folder =
+                s.path(if name == "packages" { "packages".to_owned() } else { format!("v{number}-{name}") }.as_str());
+            fs::create_dir_all(&folder).unwrap();
+            if let Some(map) = volume["configMap"]["name"].as_str() {
+                assert_eq!(mount["readOnly"].as_bool(), Some(true));
+                let made = kubectl.lines().find_map(|l| l.strip_prefix(&format!("kubectl create configmap {map} ")));
+                let made = made.unwrap_or_else(|| panic!("nothing makes {map}:\n{kubectl}"));
+                let from = made.split(' ').find_map(|w| w.strip_prefix("--from-file=")).unwrap();
+                // The files of a map can be read by everybody in the container.
+                fs::write(folder.join(from), s.read(from)).unwrap();
+                fs::set_permissions(folder.join(from), fs::Permissions::from_mode(0o644)).unwrap();
+            }
+            volumes.push((text(&mount["mountPath"], "mount").to_owned(), folder.display().to_string()));
+        }
+        let there = |value: &str| {
+            let (mount, folder) = volumes.iter().find(|(mount, _)| value.starts_with(mount.as_str()))?;
+            Some(value.replacen(mount, folder, 1))
+        };
+        for variable in container["env"].as_vec().unwrap() {
+            let name = text(&variable["name"], "name");
+            match variable["value"].as_str() {
+                Some(value) => command.env(name, there(value).unwrap_or_else(|| value.to_owned())),
+                None if name == "GGEN_MARKET_SECRET_KEY" => command.env(name, s.read("ggen-market.key")),
+                None => &mut command,
+            };
+        }
+        for argument in container["args"].as_vec().unwrap() {
+            let argument = text(argument, "argument");
+            // In the place of the bucket.
+            let registry = argument.starts_with("s3://").then(|| s.path("registry").display().to_string());
+            command.arg(registry.or_else(|| there(argument)).unwrap_or_else(|| argument.to_owned()));
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        is_as_configured(&s);
+    }
 }
