@@ -28,11 +28,12 @@ const STORE_CHECKS: [&str; 15] = [
     "cleanup",
 ];
 
-const PUBLIC_CHECKS: [&str; 12] = [
+const PUBLIC_CHECKS: [&str; 13] = [
     "public_reach",
     "public_checkpoint",
     "public_checkpoint_cache",
     "public_checkpoint_revalidate",
+    "public_notes",
     "public_blob",
     "public_blob_cache",
     "public_blob_type",
@@ -193,6 +194,10 @@ async fn through(fault: Cached) -> Diagnosis {
     let first = std::fs::read(folder.join("checkpoint")).unwrap();
     world.add_crate("alpha", "1.0.0", "a");
     registry.build(&[world.sources()], &world.options).await.unwrap();
+    // What they say is no matter of a server.
+    std::fs::create_dir(folder.join("gc")).unwrap();
+    std::fs::write(folder.join("gc/boundary"), "boundary\n").unwrap();
+    std::fs::write(folder.join("mirror.json"), "{}\n").unwrap();
     let cdn = Cdn::serve(&folder, fault, first).await;
     let mut options = quick();
     options.keys = vec![world.key.clone()];
@@ -220,19 +225,21 @@ async fn each_fault_of_a_cdn_is_named_by_the_check_that_is_about_it() {
         (
             Cached::LoginForAll,
             &["public_checkpoint", "public_checkpoint_cache", "public_blob", "public_encoding", "public_absent"],
-            &["public_checkpoint_revalidate"],
+            &["public_checkpoint_revalidate", "public_notes"],
         ),
         (Cached::Forbids, &["public_absent"], none),
         (Cached::LongAbsence, &["public_absent_cache"], none),
         (Cached::KeepsAbsence, &["public_absent_cache"], none),
         (Cached::NoEtag, none, &["public_checkpoint_revalidate"]),
+        (Cached::HidesNotes, &["public_notes"], none),
+        (Cached::OldNote, none, &["public_notes"]),
         (Cached::TextBlobs, none, &["public_blob_type"]),
         (Cached::BitFlip, &["public_blob", "public_encoding"], none),
         (Cached::PlusIsSpace, none, &["public_plus"]),
     ] {
         cases.push(async move {
             let diagnosis = through(fault).await;
-            assert_eq!(names(&diagnosis)[14..26], PUBLIC_CHECKS, "{fault:?}");
+            assert_eq!(names(&diagnosis)[14..27], PUBLIC_CHECKS, "{fault:?}");
             assert_eq!(with(&diagnosis, Outcome::Failed), failed, "{fault:?}: {diagnosis:#?}");
             assert_eq!(with(&diagnosis, Outcome::Warning), warned, "{fault:?}: {diagnosis:#?}");
             diagnosis
@@ -245,6 +252,8 @@ async fn each_fault_of_a_cdn_is_named_by_the_check_that_is_about_it() {
     assert_eq!(detail(1, "public_encoding"), "the snapshot comes with Content-Encoding: gzip");
     assert_eq!(detail(7, "public_checkpoint"), "generation 0: 1 behind the store");
     assert_eq!(detail(11, "public_absent_cache"), "404 with Cache-Control: public, max-age=86400");
+    assert_eq!(detail(0, "public_notes"), "gc/boundary, mirror.json: the same as in the store");
+    assert_eq!(detail(14, "public_notes"), "gc/boundary: HTTP 404, mirror.json: HTTP 404");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ use super::{
     bench::Bench,
     finding::{Check, Finding, brief},
     http::{Answer, Public},
+    pointers::{self, NOTES},
     registry::{self, Head},
 };
 use crate::{
@@ -148,8 +149,11 @@ pub(super) async fn examine(
     }
     let mut out = vec![REACH.ok(detail)];
     match head {
-        Some(head) => out.extend(checkpoint(bench, public, keys, head, &first).await),
-        None => out.extend([CHECKPOINT, CHECKPOINT_CACHE, REVALIDATE].map(|c| c.skipped(NO_REGISTRY))),
+        Some(head) => {
+            out.extend(checkpoint(bench, public, keys, head, &first).await);
+            out.push(pointers::notes(bench, public).await);
+        }
+        None => out.extend([CHECKPOINT, CHECKPOINT_CACHE, REVALIDATE, NOTES].map(|c| c.skipped(NO_REGISTRY))),
     }
     match head.map(|h| &h.checkpoint) {
         None => out.extend(ON_BLOBS.map(|c| c.skipped(NO_REGISTRY))),

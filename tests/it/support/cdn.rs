@@ -38,6 +38,10 @@ pub(crate) enum Fault {
     /// What was absent once is absent for ever, and no header says so.
     KeepsAbsence,
     NoEtag,
+    /// Neither `gc/boundary` nor `mirror.json`.
+    HidesNotes,
+    /// A `mirror.json` of another day.
+    OldNote,
     TextBlobs,
     /// One wrong byte in each blob.
     BitFlip,
@@ -103,6 +107,11 @@ impl Shared {
                 absent.insert(key.clone());
                 bytes = None;
             }
+        }
+        match self.fault {
+            Fault::HidesNotes if key == "gc/boundary" || key == "mirror.json" => bytes = None,
+            Fault::OldNote if key == "mirror.json" => bytes = Some(b"another\n".to_vec()),
+            _ => {}
         }
         if self.fault == Fault::OldCheckpoint && key == "checkpoint" {
             bytes = Some(self.old_checkpoint.clone());
