@@ -4,7 +4,7 @@ use super::{
     bench::Bench,
     finding::{Check, Finding, brief},
     http::{Answer, Public},
-    pointers::{self, NOTES},
+    pointers::{self, NOTES, REVALIDATE},
     registry::{self, Head},
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
 use bytes::Bytes;
 use reqwest::{
     StatusCode,
-    header::{ACCEPT_ENCODING, AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RANGE},
+    header::{ACCEPT_ENCODING, AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RANGE},
 };
 use std::time::{Duration, Instant};
 
@@ -50,13 +50,6 @@ const CHECKPOINT_CACHE: Check = Check {
     tried: "read how long caches may keep the checkpoint",
     breaks: "readers go by old checkpoints, for as long as some cache likes to keep them",
     remedy: "serve `checkpoint` with Cache-Control: no-cache, or max-age of at most 60 seconds, and let no CDN override it",
-};
-
-const REVALIDATE: Check = Check {
-    id: "public_checkpoint_revalidate",
-    tried: "ask for the checkpoint again, with its ETag",
-    breaks: "nothing; every look at the registry transfers the whole checkpoint again",
-    remedy: "let the server send ETag, and answer If-None-Match with 304",
 };
 
 const BLOB: Check = Check {
@@ -175,7 +168,13 @@ const NO_REGISTRY: &str = "no checkpoint could be read from the store";
 
 const ON_BLOBS: [Check; 5] = [BLOB, BLOB_CACHE, BLOB_TYPE, ENCODING, RANGES];
 
-async fn checkpoint(bench: &Bench, public: &Public, keys: &[VerifierKey], head: &Head, first: &Answer) -> [Finding; 3] {
+async fn checkpoint(
+    bench: &mut Bench,
+    public: &Public,
+    keys: &[VerifierKey],
+    head: &Head,
+    first: &Answer,
+) -> [Finding; 3] {
     if first.status != StatusCode::OK {
         let skipped = |c: Check| c.skipped("there is no checkpoint to look at");
         return [CHECKPOINT.failed(first.status()), skipped(CHECKPOINT_CACHE), skipped(REVALIDATE)];
@@ -188,7 +187,8 @@ async fn checkpoint(bench: &Bench, public: &Public, keys: &[VerifierKey], head: 
         Some(_) => CHECKPOINT_CACHE.ok(said),
         None => CHECKPOINT_CACHE.failed(format!("{said} that says how long: each cache decides by itself")),
     };
-    [same(bench, keys, head, &first.body).await, cache, REVALIDATE.settle(revalidate(public, first).await)]
+    let same = same(bench, keys, head, &first.body).await;
+    [same, cache, REVALIDATE.settle(pointers::revalidate(bench, public, first).await)]
 }
 
 /// Compares what is served with what is stored.
@@ -221,19 +221,6 @@ async fn same(bench: &Bench, keys: &[VerifierKey], head: &Head, served: &Bytes) 
         Some(_) => CHECKPOINT.failed(format!("generation {seen} in other bytes than in the store")),
         None => CHECKPOINT.failed(format!("generation {seen}, but the store has {known}: it is of another store")),
     }
-}
-
-async fn revalidate(public: &Public, first: &Answer) -> Result<Finding> {
-    let Some(etag) = first.header(ETAG) else { return Ok(REVALIDATE.warning("it has no ETag")) };
-    let again = public.get(keys::CHECKPOINT, &[(IF_NONE_MATCH, etag)], limits::SIGNED + 1).await?;
-    Ok(match again.status {
-        StatusCode::NOT_MODIFIED => REVALIDATE.ok("304, without a body"),
-        // It may have changed in the meantime.
-        StatusCode::OK if again.header(ETAG).is_some_and(|new| new != etag) => {
-            REVALIDATE.skipped("it has just changed")
-        }
-        _ => REVALIDATE.warning(format!("{} where 304 was due", again.status())),
-    })
 }
 
 async fn blobs(public: &Public, samples: &[(&'static str, Link)]) -> Vec<Finding> {

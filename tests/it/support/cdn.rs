@@ -38,6 +38,10 @@ pub(crate) enum Fault {
     /// What was absent once is absent for ever, and no header says so.
     KeepsAbsence,
     NoEtag,
+    /// A time in whole seconds, and no ETag.
+    OnlyTime,
+    /// An ETag of the size alone.
+    EtagOfSize,
     /// Neither `gc/boundary` nor `mirror.json`.
     HidesNotes,
     /// A `mirror.json` of another day.
@@ -149,8 +153,14 @@ impl Shared {
         }
         let kind = if blob && self.fault != Fault::TextBlobs { "application/octet-stream" } else { "text/plain" };
         headers.push(format!("Content-Type: {kind}"));
-        let etag = format!("\"{}\"", second_reader::hex(&bytes));
-        if self.fault != Fault::NoEtag {
+        let etag = match self.fault {
+            Fault::EtagOfSize => format!("\"{:x}\"", bytes.len()),
+            _ => format!("\"{}\"", second_reader::hex(&bytes)),
+        };
+        if self.fault == Fault::OnlyTime {
+            headers.push("Last-Modified: Mon, 05 Jan 2026 00:00:00 GMT".into());
+        }
+        if !matches!(self.fault, Fault::NoEtag | Fault::OnlyTime) {
             headers.push(format!("ETag: {etag}"));
             if request.header("if-none-match") == Some(&etag) {
                 return ("304 Not Modified", (Vec::new(), headers));
