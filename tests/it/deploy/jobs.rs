@@ -105,7 +105,7 @@ fn run_unit(s: &Sandbox, verb: &str) {
         command.env(name, value);
     }
     if is_root() {
-        for path in [state.join("ggen-market"), credentials.clone()] {
+        for path in [state.join("ggen-market"), credentials] {
             chown(&path);
         }
         command.uid(NOBODY).gid(NOBODY);
