@@ -69,8 +69,7 @@ impl Client {
             }
         }
         let failed = |e| Error::io("write", path, e);
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut tar = tar::Builder::new(tempfile::NamedTempFile::new_in(folder).map_err(failed)?);
+        let mut tar = tar::Builder::new(super::fetch::beside(path).map_err(failed)?);
         append(&mut tar, keys::CHECKPOINT, checkpoint.bytes().len() as u64, &mut &checkpoint.bytes()[..])
             .map_err(failed)?;
         for (sha256, bytes) in &proof {
@@ -86,10 +85,7 @@ impl Client {
         }
         let mut temporary = tar.into_inner().map_err(failed)?;
         temporary.flush().map_err(failed)?;
-        super::fetch::set_usual_mode(temporary.as_file())
-            .and_then(|()| temporary.as_file().sync_all())
-            .map_err(failed)?;
-        temporary.persist(path).map_err(|e| failed(e.error))?;
+        super::fetch::place(temporary, path).map_err(failed)?;
         Ok(Bundle { lock: lock.clone(), generation: checkpoint.generation(), archives: archives.len(), bytes })
     }
 

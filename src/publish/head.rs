@@ -6,7 +6,7 @@ use crate::{
     format::{self, Entry, Item, Leaf, NodeType, PackageLines, Snapshot, Stored, TreeKind, keys, limits},
     index::{Missing, Node, Tree},
     store::{Fetched, UpdateVersion},
-    trust::{Checkpoint, Slot},
+    trust::{Checkpoint, NoteError, Slot, TrustError},
 };
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
@@ -79,14 +79,18 @@ impl Registry {
     /// The pointer that is there.
     fn checkpoint(&self, bytes: Bytes) -> Result<Checkpoint> {
         Checkpoint::open(bytes, &self.keys).map_err(|e| {
+            // By another key, it may well be one of another registry.
+            let is_damaged = matches!(&e, TrustError::Note(e) if !matches!(e, NoteError::UnknownKeys { .. }));
             let error = Error::from(e);
-            let hint = "where the key is the right one, delete that object: the next run makes it anew from the log";
-            Error::new(
-                error.kind(),
-                format!("{} is no checkpoint of this registry", self.store.place(keys::CHECKPOINT)),
-            )
-            .with_source(error)
-            .with_hint(hint)
+            let hint = if is_damaged {
+                "delete that object: the next run makes it anew from the log".to_owned()
+            } else {
+                error.hint().unwrap_or_default().to_owned()
+            };
+            let place = self.store.place(keys::CHECKPOINT);
+            Error::new(error.kind(), format!("{place} is no checkpoint of this registry"))
+                .with_source(error)
+                .with_hint(hint)
         })
     }
 

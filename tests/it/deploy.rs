@@ -1,6 +1,8 @@
 //! What `init --template` writes out: nginx runs by it, and the rest is what its readers take it for.
 
 mod files;
+#[cfg(unix)]
+mod jobs;
 pub(crate) mod nginx;
 mod notes;
 

@@ -137,12 +137,12 @@ impl Config {
     /// A file with a secret in it is for its owner alone, as a key file is.
     #[cfg(unix)]
     fn require_private(&self, file: &fs::File) -> Result<(), Failure> {
-        use std::os::unix::fs::PermissionsExt as _;
         let option = self.store_options.iter().map(|(name, _)| name.as_str()).find(|name| is_secret(name));
         let Some(name) = option.or(self.authorization.first().map(|_| "authorization")) else { return Ok(()) };
-        let path = self.path.as_deref().unwrap_or(Path::new(FILE)).display();
+        let file_path = self.path.as_deref().unwrap_or(Path::new(FILE));
+        let path = file_path.display();
         let unreadable = |e: io::Error| Failure::usage(format!("cannot read the configuration file {path}")).because(e);
-        if file.metadata().map_err(unreadable)?.permissions().mode() & 0o077 == 0 {
+        if crate::files::open_to_others(file_path, file).map_err(unreadable)?.is_none() {
             return Ok(());
         }
         Err(Failure::usage(format!("others than you can read {path}, which holds `{name}`"))

@@ -1,6 +1,6 @@
 //! Files that are written into the user's folders.
 
-use crate::failure::Failure;
+use crate::{failure::Failure, settings::lies_in};
 use std::{
     fs::{self, OpenOptions},
     io::{self, Write as _},
@@ -56,4 +56,16 @@ pub(crate) fn place(temporary: NamedTempFile, path: &Path, over: bool) -> io::Re
 
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The permissions of a file that holds a secret and that others than its owner can read.
+#[cfg(unix)]
+pub(crate) fn open_to_others(path: &Path, file: &fs::File) -> io::Result<Option<u32>> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = file.metadata()?.permissions().mode() & 0o777;
+    // systemd lets a service read its credentials by an access list, which shows as the right of the group; nobody else
+    // reaches the folder.
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|f| !f.is_empty());
+    let credential = credentials.is_some_and(|folder| lies_in(path, Path::new(&folder)));
+    Ok((mode & if credential { 0o037 } else { 0o077 } != 0).then_some(mode))
 }

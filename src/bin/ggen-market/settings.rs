@@ -1,5 +1,7 @@
 //! What a run goes by: option, else environment variable, else configuration file, else default; and what is opened by it.
 
+#[cfg(unix)]
+use crate::files::open_to_others;
 use crate::{
     args::{Address, Cache, Cli, Init, Key, Limits, Mirror, Order, Reader, State, ViewArgs, Writer},
     config::{self, Config},
@@ -439,20 +441,10 @@ pub(crate) fn read_key(path: &Path) -> Result<SigningKey, Failure> {
     };
     let file = fs::File::open(path).map_err(failed)?;
     #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
-        // systemd lets a service read its credentials by an access list, which shows as the right of the group; nobody else
-        // reaches the folder.
-        let credentials = env::var_os("CREDENTIALS_DIRECTORY").filter(|f| !f.is_empty());
-        let credential = credentials.is_some_and(|folder| lies_in(path, Path::new(&folder)));
-        if mode & if credential { 0o037 } else { 0o077 } != 0 {
-            return Err(Failure::usage(format!(
-                "others than you can read the key file {} (mode {mode:04o})",
-                path.display()
-            ))
-            .hint(format!("run `chmod 600 {}`, and make a new key if somebody may have read it", path.display())));
-        }
+    if let Some(mode) = open_to_others(path, &file).map_err(failed)? {
+        let path = path.display();
+        return Err(Failure::usage(format!("others than you can read the key file {path} (mode {mode:04o})"))
+            .hint(format!("run `chmod 600 {path}`, and make a new key if somebody may have read it")));
     }
     // Sized once: a text that grows leaves copies of its beginning behind.
     let mut text = Zeroizing::new(String::with_capacity(MAX_KEY_FILE as usize + 1));

@@ -7,6 +7,7 @@ mod http;
 mod listing;
 mod measure;
 mod objects;
+mod pointers;
 mod public;
 mod registry;
 

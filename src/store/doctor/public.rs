@@ -4,6 +4,7 @@ use super::{
     bench::Bench,
     finding::{Check, Finding, brief},
     http::{Answer, Public},
+    pointers::{self, NOTES, REVALIDATE},
     registry::{self, Head},
 };
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
 use bytes::Bytes;
 use reqwest::{
     StatusCode,
-    header::{ACCEPT_ENCODING, AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RANGE},
+    header::{ACCEPT_ENCODING, AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RANGE},
 };
 use std::time::{Duration, Instant};
 
@@ -49,20 +50,6 @@ const CHECKPOINT_CACHE: Check = Check {
     tried: "read how long caches may keep the checkpoint",
     breaks: "readers go by old checkpoints, for as long as some cache likes to keep them",
     remedy: "serve `checkpoint` with Cache-Control: no-cache, or max-age of at most 60 seconds, and let no CDN override it",
-};
-
-const REVALIDATE: Check = Check {
-    id: "public_checkpoint_revalidate",
-    tried: "ask for the checkpoint again, with its ETag",
-    breaks: "nothing; every look at the registry transfers the whole checkpoint again",
-    remedy: "let the server send ETag, and answer If-None-Match with 304",
-};
-
-const NOTES: Check = Check {
-    id: "public_notes",
-    tried: "fetch gc/boundary and mirror.json, where the store has them",
-    breaks: "`verify`, `history` and `--at` take what was collected as garbage, or left out of a mirror, for lost",
-    remedy: "let readers have `gc/boundary` and `mirror.json` as they have `checkpoint`; `init --template` writes out rules that do",
 };
 
 const BLOB: Check = Check {
@@ -155,10 +142,12 @@ pub(super) async fn examine(
     }
     let mut out = vec![REACH.ok(detail)];
     match head {
-        Some(head) => out.extend(checkpoint(bench, public, keys, head, &first).await),
-        None => out.extend([CHECKPOINT, CHECKPOINT_CACHE, REVALIDATE].map(|c| c.skipped(NO_REGISTRY))),
+        Some(head) => {
+            out.extend(checkpoint(bench, public, keys, head, &first).await);
+            out.push(pointers::notes(bench, public).await);
+        }
+        None => out.extend([CHECKPOINT, CHECKPOINT_CACHE, REVALIDATE, NOTES].map(|c| c.skipped(NO_REGISTRY))),
     }
-    out.push(NOTES.settle(notes(bench, public).await));
     match head.map(|h| &h.checkpoint) {
         None => out.extend(ON_BLOBS.map(|c| c.skipped(NO_REGISTRY))),
         Some(None) => out.extend(ON_BLOBS.map(|c| c.skipped("which blobs there are is known only with --key"))),
@@ -179,7 +168,13 @@ const NO_REGISTRY: &str = "no checkpoint could be read from the store";
 
 const ON_BLOBS: [Check; 5] = [BLOB, BLOB_CACHE, BLOB_TYPE, ENCODING, RANGES];
 
-async fn checkpoint(bench: &Bench, public: &Public, keys: &[VerifierKey], head: &Head, first: &Answer) -> [Finding; 3] {
+async fn checkpoint(
+    bench: &mut Bench,
+    public: &Public,
+    keys: &[VerifierKey],
+    head: &Head,
+    first: &Answer,
+) -> [Finding; 3] {
     if first.status != StatusCode::OK {
         let skipped = |c: Check| c.skipped("there is no checkpoint to look at");
         return [CHECKPOINT.failed(first.status()), skipped(CHECKPOINT_CACHE), skipped(REVALIDATE)];
@@ -192,7 +187,8 @@ async fn checkpoint(bench: &Bench, public: &Public, keys: &[VerifierKey], head: 
         Some(_) => CHECKPOINT_CACHE.ok(said),
         None => CHECKPOINT_CACHE.failed(format!("{said} that says how long: each cache decides by itself")),
     };
-    [same(bench, keys, head, &first.body).await, cache, REVALIDATE.settle(revalidate(public, first).await)]
+    let same = same(bench, keys, head, &first.body).await;
+    [same, cache, REVALIDATE.settle(pointers::revalidate(bench, public, first).await)]
 }
 
 /// Compares what is served with what is stored.
@@ -225,39 +221,6 @@ async fn same(bench: &Bench, keys: &[VerifierKey], head: &Head, served: &Bytes) 
         Some(_) => CHECKPOINT.failed(format!("generation {seen} in other bytes than in the store")),
         None => CHECKPOINT.failed(format!("generation {seen}, but the store has {known}: it is of another store")),
     }
-}
-
-async fn revalidate(public: &Public, first: &Answer) -> Result<Finding> {
-    let Some(etag) = first.header(ETAG) else { return Ok(REVALIDATE.warning("it has no ETag")) };
-    let again = public.get(keys::CHECKPOINT, &[(IF_NONE_MATCH, etag)], limits::SIGNED + 1).await?;
-    Ok(match again.status {
-        StatusCode::NOT_MODIFIED => REVALIDATE.ok("304, without a body"),
-        // It may have changed in the meantime.
-        StatusCode::OK if again.header(ETAG).is_some_and(|new| new != etag) => {
-            REVALIDATE.skipped("it has just changed")
-        }
-        _ => REVALIDATE.warning(format!("{} where 304 was due", again.status())),
-    })
-}
-
-async fn notes(bench: &Bench, public: &Public) -> Result<Finding> {
-    let mut same = Vec::new();
-    for key in [keys::BOUNDARY, keys::MIRROR] {
-        let Some(stored) = bench.store.get_note(key, limits::MIRROR).await? else { continue };
-        let served = public.get(key, &[], limits::MIRROR + 1).await?;
-        if served.status != StatusCode::OK {
-            return Ok(NOTES.failed(format!("{} for {key}", served.status())));
-        }
-        // Somebody may have replaced it in the meantime.
-        if served.body != stored && bench.store.get_note(key, limits::MIRROR).await? != Some(served.body) {
-            return Ok(NOTES.failed(format!("other bytes than in the store for {key}")));
-        }
-        same.push(key);
-    }
-    Ok(match &same[..] {
-        [] => NOTES.skipped("the store has neither: nothing was collected here, and it is no mirror"),
-        same => NOTES.ok(format!("{}: the same as in the store", same.join(", "))),
-    })
 }
 
 async fn blobs(public: &Public, samples: &[(&'static str, Link)]) -> Vec<Finding> {

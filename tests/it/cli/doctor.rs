@@ -47,7 +47,7 @@ fn what_cannot_be_tried_out_is_said_with_the_usual_codes() {
     std::fs::create_dir(s.path("empty")).unwrap();
     s.run(&["doctor", "--store", "empty", "--public-url", "packages.example.com"]).code(2).says(&["is no public URL"]);
     let mut s = s;
-    s.set("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
+    s.set("AWS_ENDPOINT_URL", "http://128.0.0.1:1");
     s.set("AWS_ACCESS_KEY_ID", "nobody");
     s.set("AWS_SECRET_ACCESS_KEY", "hunter2");
     let run = s.run(&["doctor", "--store", "s3://bucket"]).code(4).says(&["cannot write s3://bucket/doctor/"]);

@@ -107,8 +107,19 @@ fn a_credential_of_systemd_may_be_readable_by_its_group_and_by_nobody_else() {
     s.set("CREDENTIALS_DIRECTORY", s.path("elsewhere").to_str().unwrap());
     mode(0o440);
     s.run(&key).code(2);
+    // A configuration with a secret in it likewise.
+    s.write("elsewhere/config", s.read("ggen-market.toml") + "[authorization]\n\"example.com\" = \"Bearer x\"\n");
+    let config = ["key", "--key-file", "ggen-market.key", "--config", "elsewhere/config"];
+    let path = s.path("elsewhere/config");
+    let mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o440);
+    s.run(&config).ok();
+    mode(0o444);
+    s.run(&config).code(2).says(&["holds `authorization`"]);
+    mode(0o440);
     s.set("CREDENTIALS_DIRECTORY", "");
     s.run(&key).code(2);
+    s.run(&config).code(2);
 }
 
 #[test]

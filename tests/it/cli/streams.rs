@@ -108,3 +108,29 @@ fn completions_are_there_for_every_shell() {
         }
     }
 }
+
+/// As `/dev/null` and `/dev/stdout` are: what has that name is written to, and not replaced.
+#[cfg(unix)]
+#[test]
+fn a_pipe_or_a_device_is_written_to_and_stays_what_it_is() {
+    use std::os::unix::fs::FileTypeExt as _;
+    let s = Sandbox::published();
+    let pipe = s.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    s.run(&["fetch", "hello@1.0.0", "--output", "file"]).ok();
+    let reader = {
+        let pipe = pipe.clone();
+        std::thread::spawn(move || std::fs::read(pipe).unwrap())
+    };
+    s.run(&["fetch", "hello@1.0.0", "--output", "pipe", "--force"]).ok();
+    assert!(pipe.symlink_metadata().unwrap().file_type().is_fifo());
+    assert!(reader.join().unwrap() == std::fs::read(s.path("file")).unwrap());
+    s.run(&["install", "hello@1.0.0"]).ok();
+    let reader = {
+        let pipe = pipe.clone();
+        std::thread::spawn(move || std::fs::read(pipe).unwrap())
+    };
+    s.run(&["export", "pipe", "--force"]).ok();
+    assert!(pipe.symlink_metadata().unwrap().file_type().is_fifo());
+    assert!(reader.join().unwrap().len() > 1024);
+}

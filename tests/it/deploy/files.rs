@@ -18,7 +18,7 @@ fn written(template: &str) -> Sandbox {
     s
 }
 
-fn yaml(s: &Sandbox, path: &str) -> Vec<Yaml> {
+pub(super) fn yaml(s: &Sandbox, path: &str) -> Vec<Yaml> {
     YamlLoader::load_from_str(&s.read(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
@@ -26,7 +26,7 @@ fn json_file(s: &Sandbox, path: &str) -> Value {
     serde_json::from_str(&s.read(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
-fn text<'a>(yaml: &'a Yaml, what: &str) -> &'a str {
+pub(super) fn text<'a>(yaml: &'a Yaml, what: &str) -> &'a str {
     yaml.as_str().unwrap_or_else(|| panic!("{what} is no text: {yaml:?}"))
 }
 
@@ -38,7 +38,6 @@ fn the_workflow_gives_its_secrets_to_the_steps_that_write_and_prints_none() {
     assert_eq!(permissions.len(), 1);
     assert_eq!(workflow["permissions"]["contents"].as_str(), Some("read"));
     assert_eq!(workflow["concurrency"]["cancel-in-progress"].as_bool(), Some(false));
-    assert!(workflow["concurrency"]["group"].as_str().is_some());
     let on = &workflow["on"];
     assert!(on["pull_request"].is_badvalue() && on["pull_request_target"].is_badvalue(), "no stranger's code");
     let crons: Vec<_> = on["schedule"].as_vec().unwrap().iter().map(|c| text(&c["cron"], "cron")).collect();
@@ -70,14 +69,54 @@ fn the_workflow_gives_its_secrets_to_the_steps_that_write_and_prints_none() {
     }
     assert_eq!(with_secrets, ["build", "refresh", "gc"]);
     assert_eq!(steps[0]["with"]["persist-credentials"].as_bool(), Some(false));
+    // A change of the settings is published, too.
+    let paths: Vec<_> = on["push"]["paths"].as_vec().unwrap().iter().map(|p| text(p, "path")).collect();
+    assert!(paths.contains(&"ggen-market.toml"), "{paths:?}");
     // The condition of the weekly step names one of the schedules.
     let weekly = steps.iter().find(|s| s["name"].as_str() == Some("Collect garbage")).unwrap();
     let condition = text(&weekly["if"], "if");
-    assert!(crons.iter().any(|c| condition == format!("github.event.schedule == '{c}'")), "{condition}");
+    let named = |c: &&str| condition == format!("${{{{ !cancelled() && github.event.schedule == '{c}' }}}}");
+    assert!(crons.iter().any(named), "{condition}");
     let run = |name: &str| steps.iter().find(|s| s["name"].as_str() == Some(name)).map(|s| text(&s["run"], "run"));
     assert_eq!(run("Build"), Some("ggen-market build --source packages --store s3://some-bucket/ggen"));
     let verify = format!("ggen-market verify --all --registry {KEY} --key {}", s.key());
     assert_eq!(run("Verify everything").map(|r| r.replace('"', "")), Some(verify));
+}
+
+/// A build that refuses a package ends with code 3 as long as the package is there: nothing else may wait for it to go.
+#[test]
+fn a_refused_package_holds_up_nothing_else_in_the_workflow() {
+    let s = written("github-actions");
+    let [workflow] = &yaml(&s, ".github/workflows/registry.yml")[..] else { panic!("one document") };
+    let steps = workflow["jobs"]["registry"]["steps"].as_vec().unwrap();
+    let name = |step: &Yaml| text(&step["name"], "name").to_owned();
+    let build = steps.iter().position(|s| s["name"].as_str() == Some("Build")).unwrap();
+    for step in &steps[build + 1..] {
+        // Without one of these words a step is skipped once another has failed.
+        let condition = step["if"].as_str().unwrap_or_default();
+        assert!(condition.contains("!cancelled()") || condition == "always()", "{}: {condition:?}", name(step));
+    }
+    // What `actions/cache` would save only where everything went well.
+    let using = |action: &str| -> Vec<(usize, &Yaml)> {
+        let is_it = |s: &Yaml| s["uses"].as_str().is_some_and(|u| u.starts_with(action));
+        steps.iter().enumerate().filter(|(_, s)| is_it(s)).collect()
+    };
+    assert_eq!(using("actions/cache@").len(), 0);
+    let (restored, saved) = (using("actions/cache/restore@"), using("actions/cache/save@"));
+    let [(_, program), (_, state)] = restored[..] else { panic!("two are restored") };
+    let [(kept, keep), (_, remember)] = saved[..] else { panic!("two are saved") };
+    for (restore, save) in [(program, keep), (state, remember)] {
+        for part in ["path", "key"] {
+            assert_eq!(restore["with"][part], save["with"][part], "{}", name(save));
+        }
+    }
+    assert!(kept < build, "a program that was built is kept, whatever it says of the packages");
+    assert_eq!(keep["if"], steps[kept - 1]["if"], "where it was built");
+    assert_eq!(text(&remember["if"], "if"), "always()");
+    // Of the runs of a group that wait, the last one takes the place of the others: those that do different things are in
+    // different ones.
+    let group = text(&workflow["concurrency"]["group"], "group");
+    assert!(["github.event_name", "github.event.schedule"].iter().all(|part| group.contains(part)), "{group}");
 }
 
 #[test]
@@ -132,10 +171,10 @@ fn the_cron_jobs_hold_no_secret_and_may_do_little() {
 }
 
 /// Sections with their settings, in their order.
-type Unit = Vec<(String, Vec<(String, String)>)>;
+pub(super) type Unit = Vec<(String, Vec<(String, String)>)>;
 
 /// Reads a unit file: sections, `Key=value`, comments; nothing else may be in it.
-fn unit(name: &str, text: &str) -> Unit {
+pub(super) fn unit(name: &str, text: &str) -> Unit {
     let mut unit = Unit::new();
     for line in text.lines().filter(|l| !l.is_empty() && !l.starts_with(['#', ';'])) {
         if let Some(section) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
@@ -149,7 +188,7 @@ fn unit(name: &str, text: &str) -> Unit {
     unit
 }
 
-fn setting<'a>(unit: &'a Unit, section: &str, key: &str) -> Vec<&'a str> {
+pub(super) fn setting<'a>(unit: &'a Unit, section: &str, key: &str) -> Vec<&'a str> {
     let sections = unit.iter().filter(|(s, _)| s == section).flat_map(|(_, settings)| settings);
     sections.filter(|(k, _)| k == key).map(|(_, v)| v.as_str()).collect()
 }
@@ -172,9 +211,11 @@ fn the_units_are_hardened_and_each_timer_has_its_service() {
     ] {
         assert_eq!(setting(&common, "Service", key), [value], "{key}");
     }
-    assert_eq!(setting(&common, "Service", "LoadCredential"), ["key:/etc/ggen-market/registry.key"]);
+    let credentials = setting(&common, "Service", "LoadCredential");
+    assert_eq!(credentials, ["key:/etc/ggen-market/registry.key", "config:/etc/ggen-market/ggen-market.toml"]);
     let environment = setting(&common, "Service", "Environment");
-    assert_eq!(environment, ["GGEN_MARKET_CACHE=%S/ggen-market", "GGEN_MARKET_KEY_FILE=%d/key"]);
+    let want = ["GGEN_MARKET_CACHE=%S/ggen-market", "GGEN_MARKET_KEY_FILE=%d/key", "GGEN_MARKET_CONFIG=%d/config"];
+    assert_eq!(environment, want);
     for (verb, command) in [
         ("build", "build --source /YOUR-PACKAGES --store s3://some-bucket/ggen"),
         ("refresh", "refresh --store s3://some-bucket/ggen"),
@@ -228,6 +269,52 @@ fn systemd_finds_no_fault_with_the_units() {
         let when = text.lines().find_map(|l| l.strip_prefix("OnCalendar=")).unwrap();
         assert!(silent(Command::new("systemd-analyze").args(["calendar", when])), "{when}");
     }
+}
+
+/// Everybody on a machine sees the arguments of its processes.
+#[test]
+fn no_command_of_a_template_has_a_secret_among_its_arguments() {
+    let s = Sandbox::with_registry();
+    let mut texts = vec![("docs/deploy.md".to_owned(), include_str!("../../../docs/deploy.md").to_owned())];
+    let all = ["nginx", "cloudfront", "r2", "minio", "github-actions", "kubernetes", "systemd"];
+    for template in all {
+        let files = s.run(&["init", "--template", template]).ok().out;
+        texts.extend(files.lines().map(|f| (f.to_owned(), s.read(f))));
+    }
+    assert!(texts.len() > all.len());
+    for (file, text) in &texts {
+        let text = text.replace("\\\n", " ");
+        for command in text.lines().flat_map(|l| l.split(" | ")) {
+            // A part of the shell, and no process.
+            let is_printf = command.trim_start_matches(['#', ' ']).starts_with("printf ");
+            let told = ["--from-literal", "--user ", "--header \"Authorization", "--header \"X-Auth"];
+            assert!(is_printf || !told.iter().any(|t| command.contains(t)), "{file}: {command}");
+        }
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn curl_is_given_the_token_of_cloudflare_where_nobody_sees_it() {
+    let s = written("r2");
+    let page = s.read("deploy/r2/README.md");
+    let block = page.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    for program in ["aws", "curl"] {
+        s.write(
+            &format!("bin/{program}"),
+            "#!/bin/sh\necho \"$0 $*\" >> said\n[ \"$1\" != --config ] || cat > config\n",
+        );
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(s.path(&format!("bin/{program}")), mode).unwrap();
+    }
+    let path = format!("{}:/usr/bin:/bin", s.path("bin").display());
+    let mut shell = Command::new("sh");
+    shell.args(["-ec", block]).current_dir(s.path(".")).env("PATH", path).stdin(Stdio::null());
+    shell.env("CLOUDFLARE_API_TOKEN", "hunter2").env("ZONE_ID", "zone");
+    assert!(shell.status().unwrap().success(), "{block}");
+    let said = s.read("said");
+    assert!(said.lines().count() == 2 && said.contains("/zones/zone/") && !said.contains("hunter2"), "{said}");
+    assert_eq!(s.read("config"), "header = \"Authorization: Bearer hunter2\"\n");
 }
 
 /// The statement of a policy with that name.

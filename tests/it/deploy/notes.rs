@@ -17,6 +17,13 @@ fn behind_each(s: &mut Sandbox, read: impl Fn(&Sandbox, &str)) {
     read(s, &nginx.url);
 }
 
+/// What `doctor` says of a server that this project tells to use: nothing.
+fn passes(s: &Sandbox, url: &str, notes: &str) {
+    let run = s.run(&["doctor", "--quick", "--public-url", url]).ok().says(&["0 failed, 0 warnings"]);
+    let line = format!("public_notes\tok\t{notes}: the same as in the store");
+    assert!(run.out.lines().any(|l| l == line), "{}", run.out);
+}
+
 #[test]
 fn what_was_collected_is_told_from_what_was_lost() {
     let mut s = collect::collected();
@@ -27,6 +34,7 @@ fn what_was_collected_is_told_from_what_was_lost() {
         assert!(history.lines().last().unwrap().contains("\t-\t-\t"), "{history}");
         over(&["info", "hello", "--at", "1"]).code(6).says(&["generation 1 was collected as garbage"]);
         over(&["diff", "1", "4"]).code(6).says(&["generation 1 was collected as garbage"]);
+        passes(s, url, "gc/boundary");
     });
 }
 
@@ -53,5 +61,6 @@ fn what_was_never_mirrored_is_told_from_what_was_lost() {
         over(&["info", &far]).code(4).says(&["is not mirrored here (this mirror holds only crate:hello"]);
         over(&["list"]).ok().says(&["what it does not hold is not in the list"]);
         over(&["history"]).ok();
+        passes(s, url, "mirror.json");
     });
 }

@@ -28,7 +28,7 @@ fn a_pipe_is_no_source_and_is_not_waited_for() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = dir.path().join("list.jsonl");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let e = scan(&[pipe.clone()], &options(), &Spool::new().unwrap(), |_| {}).unwrap_err();
+    let e = scan(std::slice::from_ref(&pipe), &options(), &Spool::new().unwrap(), |_| {}).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Invalid);
     assert!(e.to_string().contains("is neither a folder nor a file") && e.hint().is_some(), "{e:?}");
     // Inside of a folder, nobody has named it.

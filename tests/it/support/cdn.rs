@@ -27,8 +27,6 @@ pub(crate) enum Fault {
     /// `no-cache`, and yet an answer from a cache.
     Aged,
     OldCheckpoint,
-    /// Lets nobody have what `gc` leaves for readers.
-    HidesNotes,
     /// A page where there is nothing.
     LoginPage,
     /// A page, whatever is asked.
@@ -40,6 +38,14 @@ pub(crate) enum Fault {
     /// What was absent once is absent for ever, and no header says so.
     KeepsAbsence,
     NoEtag,
+    /// A time in whole seconds, and no ETag.
+    OnlyTime,
+    /// An ETag of the size alone.
+    EtagOfSize,
+    /// Neither `gc/boundary` nor `mirror.json`.
+    HidesNotes,
+    /// A `mirror.json` of another day.
+    OldNote,
     TextBlobs,
     /// One wrong byte in each blob.
     BitFlip,
@@ -106,11 +112,13 @@ impl Shared {
                 bytes = None;
             }
         }
+        match self.fault {
+            Fault::HidesNotes if key == "gc/boundary" || key == "mirror.json" => bytes = None,
+            Fault::OldNote if key == "mirror.json" => bytes = Some(b"another\n".to_vec()),
+            _ => {}
+        }
         if self.fault == Fault::OldCheckpoint && key == "checkpoint" {
             bytes = Some(self.old_checkpoint.clone());
-        }
-        if self.fault == Fault::HidesNotes && key.starts_with("gc/") {
-            bytes = None;
         }
         let page = || (b"<html>please log in</html>".to_vec(), vec!["Content-Type: text/html".to_owned()]);
         let (status, (body, headers)) = match (self.fault, bytes) {
@@ -145,8 +153,14 @@ impl Shared {
         }
         let kind = if blob && self.fault != Fault::TextBlobs { "application/octet-stream" } else { "text/plain" };
         headers.push(format!("Content-Type: {kind}"));
-        let etag = format!("\"{}\"", second_reader::hex(&bytes));
-        if self.fault != Fault::NoEtag {
+        let etag = match self.fault {
+            Fault::EtagOfSize => format!("\"{:x}\"", bytes.len()),
+            _ => format!("\"{}\"", second_reader::hex(&bytes)),
+        };
+        if self.fault == Fault::OnlyTime {
+            headers.push("Last-Modified: Mon, 05 Jan 2026 00:00:00 GMT".into());
+        }
+        if !matches!(self.fault, Fault::NoEtag | Fault::OnlyTime) {
             headers.push(format!("ETag: {etag}"));
             if request.header("if-none-match") == Some(&etag) {
                 return ("304 Not Modified", (Vec::new(), headers));

@@ -138,15 +138,9 @@ proptest! {
 /// Text with many angle brackets takes as long as it is long, and not the square of it.
 #[test]
 fn brackets_that_are_no_tags_are_looked_at_once() {
-    let took = |n: usize| {
-        let text = format!("<div>\n{}\n</div>", "<5".repeat(n));
-        let once = || {
-            let began = std::time::Instant::now();
-            assert!(shown(&text).contains("&lt;5&lt;5"));
-            began.elapsed()
-        };
-        (0..3).map(|_| once()).min().unwrap()
-    };
-    let (short, long) = (took(8 << 10), took(120 << 10));
-    assert!(long < short * 45, "15 times as much text took {long:?} in place of {short:?}");
+    // Looked at again and again, it would take hours.
+    let text = format!("<div>\n{}\n</div>", "<5".repeat(8 << 20));
+    let began = std::time::Instant::now();
+    assert!(shown(&text).contains("&lt;5&lt;5"));
+    assert!(began.elapsed() < std::time::Duration::from_secs(300), "{:?}", began.elapsed());
 }
