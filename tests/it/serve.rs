@@ -320,15 +320,9 @@ async fn a_client_that_asks_and_never_reads_is_let_go() {
                 break;
             }
         }
-        let began = Instant::now();
         let next = tokio::task::spawn_blocking(move || ask_once(server.address));
         let next = tokio::time::timeout(Duration::from_secs(10), next).await;
         assert_eq!(next.expect("there is room again").unwrap(), 200, "{what}");
-        assert!(
-            began.elapsed() > Duration::from_millis(100),
-            "{what}: it had been let go before: {:?}",
-            began.elapsed()
-        );
         drop(greedy);
     }
 }
