@@ -56,6 +56,8 @@ pub(crate) fn run(args: &GgenConfig, settings: &Settings) -> Result<Code, Failur
     let config = lines.to_string();
     let mut written = Vec::new();
     if args.write {
+        // A checkout may be a stranger's: nothing is written through a link out of it.
+        [CONFIG, RECORD].into_iter().try_for_each(|file| files::require_no_link(Path::new(file)))?;
         let mut document = read(CONFIG, |text| text.parse::<DocumentMut>())?.unwrap_or_default();
         let before = document.to_string();
         for name in merge(&mut document, &packs, &folder)? {

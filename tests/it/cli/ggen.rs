@@ -157,6 +157,26 @@ fn what_others_wrote_stays_and_what_is_locked_no_more_goes() {
     assert_eq!(paths(&s).keys().collect::<Vec<_>>(), ["base", "mine", "tool"]);
 }
 
+/// A stranger's checkout may hold links to anywhere.
+#[cfg(unix)]
+#[test]
+fn nothing_is_written_through_a_link() {
+    let mut s = packs();
+    s.set("GGEN_MARKET_REGISTRY", "registry");
+    s.run(&["install", "base", "--into", "vendor"]).ok();
+    let elsewhere = s.path("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::write(elsewhere.join("ggen.toml"), "").unwrap();
+    for (link, to) in [(".ggen", elsewhere.clone()), ("ggen.toml", elsewhere.join("ggen.toml"))] {
+        std::os::unix::fs::symlink(to, s.path(link)).unwrap();
+        let run = s.run(&["ggen-config", "--write", "--into", "vendor"]).code(2);
+        assert!(run.err.contains(&format!("{link} is a link, which may lead anywhere")), "{}", run.err);
+        fs::remove_file(s.path(link)).unwrap();
+    }
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 1);
+    assert_eq!(fs::read(elsewhere.join("ggen.toml")).unwrap(), b"");
+}
+
 /// Also where the packages are installed in the project's own folder, beside packs that somebody wrote there.
 #[test]
 fn packs_of_the_projects_own_stay_wherever_the_others_are_installed() {
