@@ -70,7 +70,7 @@ fn leftover(folder: &Path, entry: &DirEntry, views: &[View]) -> Option<Listed> {
 
 /// Whether something of that key is written into a registry with these views.
 fn is_key(key: &str, views: &[View]) -> bool {
-    [keys::CHECKPOINT, keys::BOUNDARY, keys::MIRROR].contains(&key)
+    keys::POINTERS.contains(&key)
         || keys::parse_blob(key).is_some()
         || keys::parse_trash(key).is_some()
         || keys::parse_slot(key).is_some()
